@@ -1,0 +1,90 @@
+//! Clock and entropy, injected by type so that tests and the simulation own them.
+//!
+//! The shipped binary only ever constructs [`SystemClock`] and [`SystemEntropy`]: a seedable source
+//! in production would be a nonce-reuse hole.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A moment, in nanoseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds since the epoch; saturates at the ends of the range (years 1677 and 2262).
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// As a calendar timestamp.
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or_default()
+    }
+
+    /// RFC 3339 in UTC with seconds, as stored in JSON.
+    pub fn to_rfc3339(self) -> String {
+        self.to_jiff().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let nanoseconds = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n)
+            }
+        };
+        Self(nanoseconds)
+    }
+}
+
+/// Tells the time. Safety never depends on it; politeness and records do.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+}
+
+/// The operating system could not give random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gave no random bytes: {0}")]
+pub struct EntropyError(pub String);
+
+/// Gives unpredictable bytes for keys, nonces and names.
+pub trait Entropy: Send + Sync {
+    /// Fills `buffer`. Errors: the system has no randomness to give; nothing may be sealed then.
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError>;
+}
+
+impl dyn Entropy + '_ {
+    /// A random array, for an id or a salt.
+    pub fn array<const N: usize>(&self) -> Result<[u8; N], EntropyError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The operating system's generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+        getrandom::fill(buffer).map_err(|error| EntropyError(error.to_string()))
+    }
+}
