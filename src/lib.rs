@@ -1,8 +1,10 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
+pub mod crypto;
 pub mod entry;
 pub mod env;
+pub mod format;
 pub mod id;
 pub mod limits;
 pub mod monitor;

@@ -2,8 +2,8 @@
 //!
 //! The library reports through [`Monitor`]; the command line draws bars, tests record.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What one step of work consists of, for a progress line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,10 @@ impl Cancel {
 
     /// Returns [`Interrupted`] once a stop was asked for.
     pub fn check(&self) -> Result<(), Interrupted> {
-        if self.is_cancelled() { Err(Interrupted) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(Interrupted)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -24,7 +24,9 @@ impl ObjectKey {
         let part_ok = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
-                && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+                && part
+                    .bytes()
+                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
         };
         if text.len() <= 200 && text.split('/').all(part_ok) {
             Ok(Self(text))

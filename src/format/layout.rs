@@ -1,0 +1,121 @@
+//! Object keys: where each object lives in a store.
+//!
+//! Spec: `format-spec/03-layout.md`.
+
+use crate::format::pack::PackClass;
+use crate::id::{ObjectId, PackId, SegmentId, SessionId, SnapshotId};
+use std::fmt::Display;
+
+/// The repository's parameters.
+pub const CONFIG: &str = "config";
+/// Slots: sealed credentials.
+pub const SLOTS: &str = "keys/slots";
+/// Keyrings.
+pub const RINGS: &str = "keys/rings";
+/// Numbered statements: epochs, revocations.
+pub const STATEMENTS: &str = "keys/statements";
+/// Packs of all classes.
+pub const PACKS: &str = "packs";
+/// Index segments.
+pub const SEGMENTS: &str = "index";
+/// Snapshots.
+pub const SNAPSHOTS: &str = "snapshots";
+/// Sets.
+pub const SETS: &str = "sets";
+/// Sessions.
+pub const SESSIONS: &str = "sessions";
+/// The protocol's records.
+pub const GC: &str = "gc";
+/// Proofs.
+pub const PROOFS: &str = "proofs";
+/// Holds.
+pub const HOLDS: &str = "holds";
+/// Audit chains.
+pub const AUDIT: &str = "audit";
+
+/// `packs/CLASS/XX/ID`: 256 directories a class, so that none grows too large.
+pub fn pack(class: PackClass, id: &PackId) -> String {
+    let name = id.to_string();
+    format!("{PACKS}/{}/{}/{name}", class.name(), &name[..2])
+}
+
+/// The class and id of a pack's key.
+pub fn parse_pack(key: &str) -> Option<(PackClass, PackId)> {
+    let mut parts = key.split('/').skip(1);
+    let class = parts.next()?;
+    let class = PackClass::ALL.into_iter().find(|c| c.name() == class)?;
+    let id: PackId = parts.nth(1)?.parse().ok()?;
+    (pack(class, &id) == key).then_some((class, id))
+}
+
+/// `index/ID`.
+pub fn segment(id: &SegmentId) -> String {
+    format!("{SEGMENTS}/{id}")
+}
+
+/// `snapshots/ID`.
+pub fn snapshot(id: &SnapshotId) -> String {
+    format!("{SNAPSHOTS}/{id}")
+}
+
+/// `PREFIX/ID` for objects named by their bytes: sets, proofs, holds, slots.
+pub fn by_content(prefix: &str, id: &ObjectId) -> String {
+    format!("{prefix}/{id}")
+}
+
+/// `PREFIX/NUMBER-ID` for rings and statements: sixteen digits, so that names sort by number.
+pub fn numbered(prefix: &str, number: u64, id: &ObjectId) -> String {
+    format!("{prefix}/{number:016x}-{id}")
+}
+
+/// The number and id of a ring's or statement's file name.
+pub fn parse_numbered(file_name: &str) -> Option<(u64, ObjectId)> {
+    let (number, id) = file_name.split_once('-')?;
+    if number.len() != 16 {
+        return None;
+    }
+    Some((u64::from_str_radix(number, 16).ok()?, id.parse().ok()?))
+}
+
+/// `sessions/S.WHAT`.
+pub fn session(id: &SessionId, what: impl Display) -> String {
+    format!("{SESSIONS}/{id}.{what}")
+}
+
+/// `gc/S.WHAT`.
+pub fn gc(id: &SessionId, what: impl Display) -> String {
+    format!("{GC}/{id}.{what}")
+}
+
+/// The id and the rest of a file name `ID.WHAT` under `sessions/` or `gc/`.
+pub fn parse_flag(file_name: &str) -> Option<(SessionId, &str)> {
+    let (id, what) = file_name.split_once('.')?;
+    Some((id.parse().ok()?, what))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::ObjectKey;
+
+    #[test]
+    fn keys_are_valid_and_parse_back() {
+        let id = PackId([0xab; 32]);
+        for class in PackClass::ALL {
+            let key = ObjectKey::new(pack(class, &id)).unwrap();
+            assert_eq!(parse_pack(key.as_str()), Some((class, id)));
+        }
+        assert_eq!(parse_pack("packs/full/00/abab"), None);
+        let key = ObjectKey::new(numbered(RINGS, 7, &ObjectId([1; 32]))).unwrap();
+        assert_eq!(
+            parse_numbered(key.file_name()),
+            Some((7, ObjectId([1; 32])))
+        );
+        let key = ObjectKey::new(session(&SessionId([2; 16]), "open")).unwrap();
+        assert_eq!(
+            parse_flag(key.file_name()),
+            Some((SessionId([2; 16]), "open"))
+        );
+    }
+}
