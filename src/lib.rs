@@ -1,6 +1,8 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
+pub mod chunker;
+pub mod codec;
 pub mod crypto;
 pub mod entry;
 pub mod env;

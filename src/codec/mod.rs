@@ -1,0 +1,94 @@
+//! How a blob's plaintext becomes the bytes that are sealed, and back.
+//!
+//! Spec: `format-spec/06-pack.md`, codecs. Encoders never accept a result that is not smaller than
+//! the plaintext; decoders allocate exactly the authenticated plain length.
+
+mod compress;
+mod units;
+
+pub use compress::{Compressor, Effort};
+pub use units::encode_units;
+
+use crate::format::blob::Codec;
+use crate::limits;
+use zstd::zstd_safe::{self, DCtx, DParameter};
+
+/// Bytes that are no encoding of a plaintext of the stated length.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {codec:?} encoding is bad: {problem}")]
+pub struct DecodeError {
+    /// Which codec.
+    pub codec: Codec,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl DecodeError {
+    fn new(codec: Codec, problem: impl Into<String>) -> Self {
+        Self {
+            codec,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Decodes `encoded` to exactly `plain_length` bytes. `base` is the base's plaintext, which the
+/// two delta codecs need.
+pub fn decode(
+    codec: Codec,
+    encoded: &[u8],
+    plain_length: usize,
+    base: Option<&[u8]>,
+) -> Result<Vec<u8>, DecodeError> {
+    if plain_length > limits::NODE_BYTES_MAX {
+        return Err(DecodeError::new(codec, "the plain length is out of bounds"));
+    }
+    let base = || base.ok_or_else(|| DecodeError::new(codec, "the base is missing"));
+    match codec {
+        Codec::Raw if encoded.len() == plain_length => Ok(encoded.to_vec()),
+        Codec::Raw => Err(DecodeError::new(codec, "the length differs")),
+        Codec::Zstd => decode_frame(codec, encoded, plain_length, None),
+        Codec::ZstdPrefix => decode_frame(codec, encoded, plain_length, Some(base()?)),
+        Codec::ZstdUnits => units::decode_units(encoded, plain_length, base()?),
+    }
+}
+
+/// Decodes one zstd frame that states its content size, fills the input and stays in the window.
+fn decode_frame(
+    codec: Codec,
+    frame: &[u8],
+    plain_length: usize,
+    prefix: Option<&[u8]>,
+) -> Result<Vec<u8>, DecodeError> {
+    let bad = |problem: &str| DecodeError::new(codec, problem);
+    let failed = |code| DecodeError::new(codec, zstd_safe::get_error_name(code));
+    if frame.get(..4) != Some(&zstd_safe::MAGICNUMBER.to_le_bytes()) {
+        return Err(bad("not a zstd frame"));
+    }
+    let stated = zstd_safe::get_frame_content_size(frame).map_err(|_| bad("not a zstd frame"))?;
+    if stated != Some(plain_length as u64) {
+        return Err(bad("the frame states another length"));
+    }
+    if zstd_safe::find_frame_compressed_size(frame).map_err(failed)? != frame.len() {
+        return Err(bad("something follows the frame"));
+    }
+    if zstd_safe::get_dict_id_from_frame(frame).is_some() {
+        return Err(bad("the frame names a dictionary"));
+    }
+    let mut context = DCtx::try_create().ok_or_else(|| bad("no memory for zstd"))?;
+    context
+        .set_parameter(DParameter::WindowLogMax(limits::ZSTD_WINDOW_LOG_MAX))
+        .map_err(failed)?;
+    if let Some(prefix) = prefix {
+        context.ref_prefix(prefix).map_err(failed)?;
+    }
+    let mut plain = Vec::with_capacity(plain_length);
+    let length = context.decompress(&mut plain, frame).map_err(failed)?;
+    if length != plain_length {
+        return Err(bad("the frame holds another length"));
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use crate::codec::{Compressor, Effort, decode, encode_units};
+use crate::format::blob::Codec;
+use proptest::prelude::*;
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn frames_round_trip_and_noise_is_left_alone() {
+    let mut compressor = Compressor::new(Effort::Auto);
+    let mut out = Vec::new();
+    let text = b"a row of a table; ".repeat(5000);
+    assert!(compressor.compress(&text, &mut out));
+    assert_eq!(decode(Codec::Zstd, &out, text.len(), None).unwrap(), text);
+    assert!(!compressor.compress(&noise(200_000), &mut out));
+    assert!(!compressor.compress(&noise(100), &mut out));
+    assert!(!Compressor::new(Effort::Off).compress(&text, &mut out));
+}
+
+#[test]
+fn a_frame_is_exactly_what_the_row_says() {
+    let mut compressor = Compressor::new(Effort::Auto);
+    let text = vec![b'x'; 10_000];
+    let mut frame = Vec::new();
+    assert!(compressor.compress(&text, &mut frame));
+    assert!(
+        decode(Codec::Zstd, &frame, 9_999, None).is_err(),
+        "another length"
+    );
+    assert!(
+        decode(
+            Codec::Zstd,
+            &[&frame[..], &frame[..]].concat(),
+            10_000,
+            None
+        )
+        .is_err()
+    );
+    assert!(decode(Codec::Zstd, &[&frame[..], &[0]].concat(), 10_000, None).is_err());
+    assert!(decode(Codec::Zstd, &frame[..frame.len() - 1], 10_000, None).is_err());
+    assert!(decode(Codec::Zstd, b"", 10_000, None).is_err());
+    assert!(
+        decode(Codec::ZstdPrefix, &frame, 10_000, None).is_err(),
+        "no base"
+    );
+    assert!(decode(Codec::Raw, &text, 9_999, None).is_err());
+}
+
+proptest! {
+    #[test]
+    fn units_round_trip(
+        base_length in 0usize..40_000,
+        length in 1usize..40_000,
+        edits in prop::collection::vec((0usize..40_000, any::<u8>()), 0..20),
+    ) {
+        let base = noise(base_length);
+        let mut plain = noise(length);
+        for (position, value) in edits {
+            if let Some(byte) = plain.get_mut(position) {
+                *byte = value;
+            }
+        }
+        match encode_units(&plain, &base, 3) {
+            None => prop_assert_eq!(&plain[..], &base[..length]),
+            Some(encoded) => {
+                let decoded = decode(Codec::ZstdUnits, &encoded, length, Some(&base));
+                prop_assert_eq!(decoded.unwrap(), plain);
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_units_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200),
+                                 length in 0usize..100_000) {
+        let _ = decode(Codec::ZstdUnits, &bytes, length, Some(&[0; 5000]));
+        let _ = decode(Codec::Zstd, &bytes, length, None);
+    }
+}
+
+#[test]
+fn a_changed_page_costs_a_page() {
+    let base = noise(256 << 10);
+    let mut plain = base.clone();
+    plain[100_000..100_010].fill(0);
+    let encoded = encode_units(&plain, &base, 3).unwrap();
+    assert!(encoded.len() < 100, "{}", encoded.len());
+}
