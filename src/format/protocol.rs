@@ -80,8 +80,8 @@ pub struct Hide {
     /// Which.
     #[n(0)]
     pub snapshots: Vec<SnapshotId>,
-    /// Whether they are hidden by this record or shown again. Of several records about one
-    /// snapshot the one with the longest chain of `after` wins.
+    /// Whether they are hidden by this record or shown again. Of the records about a snapshot
+    /// only those count that no other one names in `after`; it is hidden when all of these say so.
     #[n(1)]
     pub hidden: bool,
     /// The hide records about these snapshots that the writer had seen.

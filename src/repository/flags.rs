@@ -1,0 +1,122 @@
+//! The state of `gc/`: what is hidden, condemned, closed and fenced.
+//!
+//! Spec: `format-spec/11-ordering.md`. Read anew by every operation; nothing here is remembered.
+
+use crate::format::envelope::ObjectType;
+use crate::format::layout;
+use crate::format::protocol::{Closed, Condemned, Hide};
+use crate::format::wire::FormatError;
+use crate::id::{ObjectId, PackId, SessionId, SnapshotId};
+use crate::repository::{RecordLoadError, Repository};
+use crate::store::StoreExt;
+use std::collections::{HashMap, HashSet};
+
+/// What the records under `gc/` say.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// Packs that a `condemn` or `delete` names, void or not.
+    pub named_packs: HashSet<PackId>,
+    /// Snapshots that one names.
+    pub named_snapshots: HashSet<SnapshotId>,
+    /// For closed sessions, the commits that every `closed` record names.
+    closed: HashMap<SessionId, HashSet<ObjectId>>,
+    hides: Vec<(ObjectId, Hide)>,
+    /// Records that could not be read: damage to report, never a reason to delete.
+    pub damaged: Vec<RecordLoadError>,
+}
+
+impl Flags {
+    /// Whether a commit object of a session counts.
+    pub fn counts(&self, session: SessionId, commit: ObjectId) -> bool {
+        self.closed
+            .get(&session)
+            .is_none_or(|commits| commits.contains(&commit))
+    }
+
+    /// Whether a session was closed by somebody.
+    pub fn is_closed(&self, session: SessionId) -> bool {
+        self.closed.contains_key(&session)
+    }
+
+    /// Whether a snapshot is withdrawn: all of its last hide records say so.
+    pub fn is_hidden(&self, snapshot: SnapshotId) -> bool {
+        let mut any = false;
+        for (_, hide) in self.last_hides(snapshot) {
+            if !hide.hidden {
+                return false;
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// The ids of the records that decide about a snapshot: a new one names them in `after`.
+    pub fn hide_heads(&self, snapshot: SnapshotId) -> Vec<ObjectId> {
+        self.last_hides(snapshot).map(|(id, _)| *id).collect()
+    }
+
+    fn last_hides(&self, snapshot: SnapshotId) -> impl Iterator<Item = &(ObjectId, Hide)> {
+        let about = move |hide: &Hide| hide.snapshots.contains(&snapshot);
+        self.hides.iter().filter(move |(id, hide)| {
+            let overruled = |(_, other): &(ObjectId, Hide)| about(other) && other.after.contains(id);
+            about(hide) && !self.hides.iter().any(overruled)
+        })
+    }
+
+    fn add_closed(&mut self, closed: Closed) {
+        let commits: HashSet<_> = closed.commits.into_iter().collect();
+        self.closed
+            .entry(closed.session)
+            .and_modify(|all| all.retain(|commit| commits.contains(commit)))
+            .or_insert(commits);
+    }
+
+    fn add_named(&mut self, named: Condemned) {
+        self.named_packs.extend(named.packs);
+        self.named_snapshots.extend(named.snapshots);
+    }
+}
+
+impl Repository {
+    /// Lists and reads `gc/`. A record that is deleted meanwhile belonged to a finished prune.
+    pub fn load_flags(&self) -> Result<Flags, RecordLoadError> {
+        let mut flags = Flags::default();
+        for info in self.store.list_all(layout::GC)? {
+            let name = info.key.file_name();
+            let Some((_, what)) = layout::parse_flag(name) else {
+                continue;
+            };
+            let object_type = match what.split('.').next() {
+                Some("closed") => ObjectType::Closed,
+                Some("condemn") => ObjectType::Condemn,
+                Some("delete") => ObjectType::Delete,
+                Some("hide") => ObjectType::Hide,
+                _ => continue,
+            };
+            match self.load_record(&info.key, object_type, None) {
+                Ok(record) => {
+                    let added = flags.add(object_type, record.id, &record.plain);
+                    if let Err(source) = added {
+                        let key = info.key.to_string();
+                        flags.damaged.push(RecordLoadError::Content { key, source });
+                    }
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_damage() => flags.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(flags)
+    }
+}
+
+impl Flags {
+    fn add(&mut self, kind: ObjectType, id: ObjectId, plain: &[u8]) -> Result<(), FormatError> {
+        match kind {
+            ObjectType::Closed => self.add_closed(Closed::decode(plain)?),
+            ObjectType::Hide => self.hides.push((id, Hide::decode(plain)?)),
+            _ => self.add_named(Condemned::decode(plain)?),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! An opened credential: which session keys it unwraps, which domains it names blobs in.
+
+use crate::crypto::{IdKey, KemSecret, SigningKey, VerifyingKey};
+use crate::format::certificate::Capabilities;
+use crate::format::document::EpochStatement;
+use crate::format::envelope::{
+    Envelope, EpochPublic, KeyEntry, Recipient, SessionKey, UnwrapError, Unwrapper,
+};
+use crate::format::keyring::{Bundle, DomainSecret, EpochSecret, Keyring};
+use crate::format::record::Signer;
+use crate::id::{DomainTag, EpochTag, KeyId, SlotId, WriterId};
+use crate::repository::keys::KeyError;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most unwrapped session keys that are kept: one is unwrapped again in a tenth of a millisecond.
+const CACHED_KEYS_MAX: usize = 4096;
+
+/// What an opened slot gives, ready for use.
+#[derive(Debug)]
+pub struct Access {
+    pub(super) root: VerifyingKey,
+    pub(super) slot: SlotId,
+    pub(super) bundle: Bundle,
+    pub(super) ring: Option<Keyring>,
+    pub(super) statement: EpochStatement,
+    id_keys: HashMap<DomainTag, IdKey>,
+    unwrapped: Mutex<HashMap<(DomainTag, KeyId, [u8; 32]), Arc<SessionKey>>>,
+}
+
+/// A domain as a writer uses it.
+#[derive(Debug, Clone)]
+pub struct DomainKeys {
+    /// Its tag in envelopes.
+    pub tag: DomainTag,
+    /// Its name, for people.
+    pub name: String,
+    /// Where session keys are wrapped to.
+    pub readers: EpochPublic,
+    /// Names its blobs.
+    pub ids: IdKey,
+}
+
+impl Access {
+    pub(super) fn new(
+        root: VerifyingKey,
+        slot: SlotId,
+        bundle: Bundle,
+        ring: Option<Keyring>,
+        statement: EpochStatement,
+    ) -> Self {
+        let ring_domains = ring.iter().flat_map(|ring| &ring.domains);
+        let id_keys = ring_domains
+            .chain(&bundle.domains)
+            .filter_map(|domain| Some((domain.tag, IdKey::new(domain.id_key.clone()?))))
+            .collect();
+        Self {
+            root,
+            slot,
+            bundle,
+            ring,
+            statement,
+            id_keys,
+            unwrapped: Mutex::default(),
+        }
+    }
+
+    /// The repository's root key, as this credential pins it.
+    pub fn root(&self) -> &VerifyingKey {
+        &self.root
+    }
+
+    /// Who this credential writes as.
+    pub fn writer(&self) -> WriterId {
+        self.bundle.writer
+    }
+
+    /// The credential's name.
+    pub fn label(&self) -> &str {
+        &self.bundle.label
+    }
+
+    /// The slot that was opened.
+    pub fn slot(&self) -> SlotId {
+        self.slot
+    }
+
+    /// What the credential may do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.bundle.certificate.capabilities()
+    }
+
+    /// The newest statement of epochs and revocations.
+    pub fn statement(&self) -> &EpochStatement {
+        &self.statement
+    }
+
+    /// Signs records as this credential.
+    pub fn signer(&self) -> Signer {
+        Signer {
+            certificate: self.bundle.certificate.clone(),
+            key: SigningKey::from_seed(self.bundle.signing.clone()),
+        }
+    }
+
+    /// The id key of a domain, if this credential holds it.
+    pub fn id_key(&self, domain: DomainTag) -> Option<&IdKey> {
+        self.id_keys.get(&domain)
+    }
+
+    /// The domains this credential knows by name.
+    pub fn domains(&self) -> impl Iterator<Item = &DomainSecret> {
+        let ring = self.ring.iter().flat_map(|ring| &ring.domains);
+        // An erasable domain stands in the ring by name only; its bundle holds the secrets.
+        let own = self.bundle.domains.iter();
+        own.clone()
+            .chain(ring.filter(move |r| !own.clone().any(|o| o.tag == r.tag)))
+    }
+
+    /// The domain to write into: the named one, or the credential's default.
+    pub fn domain(&self, name: Option<&str>) -> Result<DomainKeys, KeyError> {
+        let wanted = name.unwrap_or("");
+        let missing = || KeyError::NoSuchDomain(wanted.to_owned());
+        let secret = match name {
+            Some(name) => self.domains().find(|domain| domain.name == name),
+            None => match &self.ring {
+                Some(ring) => ring.domains.first(),
+                None => self.bundle.domains.first(),
+            },
+        }
+        .ok_or_else(missing)?;
+        let public = self.statement.domain(secret.tag).ok_or_else(missing)?;
+        if public.erased {
+            return Err(KeyError::Erased(secret.name.clone()));
+        }
+        Ok(DomainKeys {
+            tag: secret.tag,
+            name: secret.name.clone(),
+            readers: public.current.clone(),
+            ids: self.id_key(secret.tag).ok_or_else(missing)?.clone(),
+        })
+    }
+
+    /// Maintenance's current public key.
+    pub fn maintenance(&self) -> &EpochPublic {
+        &self.statement.maintenance
+    }
+
+    pub(super) fn full_ring(&self) -> Result<&Keyring, KeyError> {
+        self.ring
+            .as_ref()
+            .ok_or(KeyError::NotFull(self.bundle.writer))
+    }
+
+    fn domain_secret(&self, domain: DomainTag, epoch: EpochTag) -> Option<&KemSecret> {
+        let ring = self.ring.iter().flat_map(|ring| &ring.domains);
+        let domains = self.bundle.domains.iter().chain(ring);
+        let epochs = domains
+            .filter(|secret| secret.tag == domain)
+            .flat_map(|secret| &secret.epochs);
+        find_epoch(epochs, epoch)
+    }
+
+    fn maintenance_secret(&self, epoch: EpochTag) -> Option<&KemSecret> {
+        let ring = self.ring.iter().flat_map(|ring| &ring.maintenance);
+        find_epoch(self.bundle.maintenance.iter().chain(ring), epoch)
+    }
+}
+
+fn find_epoch<'a>(
+    mut epochs: impl Iterator<Item = &'a EpochSecret>,
+    epoch: EpochTag,
+) -> Option<&'a KemSecret> {
+    epochs
+        .find(|secret| secret.epoch == epoch)
+        .map(|secret| &secret.secret)
+}
+
+impl Unwrapper for Access {
+    fn unwrap(&self, envelope: &Envelope, entry: &KeyEntry) -> Result<Arc<SessionKey>, UnwrapError> {
+        // The commitment is part of the key: an entry that was tampered with can only miss.
+        let name = (envelope.domain, entry.id, entry.commit);
+        let cached = |cache: &HashMap<_, Arc<SessionKey>>| cache.get(&name).cloned();
+        let lock = || self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = cached(&lock()) {
+            return Ok(key);
+        }
+        let secret_for = |recipient: &Recipient| match recipient {
+            Recipient::Domain(epoch, wrapped) => {
+                Some((self.domain_secret(envelope.domain, *epoch)?, wrapped))
+            }
+            Recipient::Maintenance(epoch, wrapped) => {
+                Some((self.maintenance_secret(*epoch)?, wrapped))
+            }
+            Recipient::Host(..) => None,
+        };
+        let (recipient, (secret, wrapped)) = entry
+            .recipients
+            .iter()
+            .find_map(|recipient| Some((recipient, secret_for(recipient)?)))
+            .ok_or(UnwrapError::NotARecipient(entry.id))?;
+        let context = envelope.wrap_context(entry, recipient);
+        let key = secret
+            .unwrap(envelope.suite, &context, wrapped)
+            .map_err(|error| UnwrapError::Damaged(entry.id, error))?;
+        let key = SessionKey::committed(entry, &key)
+            .map(Arc::new)
+            .ok_or(UnwrapError::Commitment(entry.id))?;
+        let mut cache = lock();
+        if cache.len() >= CACHED_KEYS_MAX {
+            cache.clear();
+        }
+        cache.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+}

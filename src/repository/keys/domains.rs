@@ -1,0 +1,138 @@
+//! Domains: data that shares no key, id, delta or group with the rest.
+//!
+//! An erasable domain's secrets live only in a slot whose key is kept outside; destroying that key
+//! erases the domain everywhere, in copies and locked versions too. Chosen at creation, not later.
+
+use crate::crypto::SigningKey;
+use crate::format::certificate::Capabilities;
+use crate::format::keyring::DomainSecret;
+use crate::format::slot::Unlock;
+use crate::repository::Repository;
+use crate::repository::keys::create::{new_domain, put_statement};
+use crate::repository::keys::{KeyError, NewCredential};
+
+/// A domain as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainName {
+    /// Its name.
+    pub name: String,
+    /// Whether its key lives outside, so that it can be destroyed.
+    pub erasable: bool,
+    /// Whether it was destroyed.
+    pub erased: bool,
+    /// Whether the credential in use can open what is in it.
+    pub readable: bool,
+}
+
+impl Repository {
+    /// The domains of this repository that the credential in use knows by name.
+    pub fn domain_names(&self) -> Vec<DomainName> {
+        let statement = self.access.statement();
+        let name = |secret: &DomainSecret| DomainName {
+            name: secret.name.clone(),
+            erasable: secret.erasable,
+            erased: statement.domain(secret.tag).is_some_and(|d| d.erased),
+            readable: !secret.epochs.is_empty(),
+        };
+        self.access.domains().map(name).collect()
+    }
+
+    /// Makes a domain whose secrets are in the keyring: every full credential opens it.
+    pub fn create_domain(&mut self, name: &str) -> Result<(), KeyError> {
+        self.refuse_existing(name)?;
+        let (secret, public) = new_domain(name, false, &*self.entropy)?;
+        let mut ring = self.access.full_ring()?.clone();
+        ring.domains.push(secret);
+        let mut statement = self.access.statement.clone();
+        statement.domains.push(public);
+        self.publish(statement)?;
+        self.replace_ring(ring)?;
+        self.reopen_access()
+    }
+
+    /// Makes an erasable domain with its one credential, opened by `new.unlock` alone.
+    pub fn create_erasable_domain(
+        &mut self,
+        name: &str,
+        new: &NewCredential<'_>,
+    ) -> Result<(), KeyError> {
+        if matches!(new.unlock, Unlock::Passphrase(_)) {
+            return Err(KeyError::PassphraseForErasable);
+        }
+        self.refuse_existing(name)?;
+        let (secret, public) = new_domain(name, true, &*self.entropy)?;
+        let mut statement = self.access.statement.clone();
+        statement.domains.push(public);
+        self.publish(statement)?;
+        // The keyring learns the name and nothing else.
+        let mut ring = self.access.full_ring()?.clone();
+        ring.domains.push(DomainSecret {
+            id_key: None,
+            epochs: Vec::new(),
+            ..secret.clone()
+        });
+        self.replace_ring(ring)?;
+        let capabilities = Capabilities::READ.with(Capabilities::WRITE);
+        self.issue(new, capabilities, Some(&secret))?;
+        self.reopen_access()
+    }
+
+    /// Destroys an erasable domain: its slots go, and a signed statement says so. The key outside
+    /// must be destroyed too, by whoever keeps it: copies of the slots may exist.
+    pub fn destroy_domain(&mut self, name: &str) -> Result<(), KeyError> {
+        let mut ring = self.access.full_ring()?.clone();
+        let found = ring.domains.iter().find(|domain| domain.name == name);
+        let domain = found.ok_or_else(|| KeyError::NoSuchDomain(name.to_owned()))?;
+        if !domain.erasable {
+            return Err(KeyError::NotErasable(name.to_owned()));
+        }
+        let tag = domain.tag;
+        let mut statement = self.access.statement.clone();
+        let publics = statement.domains.iter_mut();
+        publics.filter(|d| d.tag == tag).for_each(|d| d.erased = true);
+        let (gone, left) = ring
+            .credentials
+            .into_iter()
+            .partition(|record| record.domains == [tag]);
+        ring.credentials = left;
+        self.publish(statement)?;
+        self.replace_ring(ring)?;
+        for record in gone {
+            self.delete_slot(record.slot)?;
+        }
+        self.reopen_access()
+    }
+
+    fn refuse_existing(&self, name: &str) -> Result<(), KeyError> {
+        match self.access.domains().any(|domain| domain.name == name) {
+            true => Err(KeyError::DomainExists(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        mut statement: crate::format::document::EpochStatement,
+    ) -> Result<(), KeyError> {
+        let root = SigningKey::from_seed(self.access.full_ring()?.root.clone());
+        statement.number += 1;
+        statement.created = self.clock.now();
+        put_statement(self.store(), &statement, &root)?;
+        self.store().barrier()?;
+        self.access.statement = statement;
+        Ok(())
+    }
+
+    /// Derives what follows from the changed keyring and statement.
+    fn reopen_access(&mut self) -> Result<(), KeyError> {
+        let old = &self.access;
+        self.access = crate::repository::keys::Access::new(
+            old.root,
+            old.slot,
+            old.bundle.clone(),
+            old.ring.clone(),
+            old.statement.clone(),
+        );
+        Ok(())
+    }
+}

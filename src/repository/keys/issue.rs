@@ -1,0 +1,221 @@
+//! Issuing, changing and removing credentials. Needs a full credential.
+//!
+//! Every change writes a keyring with the next number before anything is deleted, so that a crash
+//! anywhere leaves the old set whole.
+
+use crate::crypto::{Argon2Parameters, SigningKey};
+use crate::env::Timestamp;
+use crate::format::certificate::Capabilities;
+use crate::format::keyring::{Bundle, CredentialRecord, DomainSecret, Keyring};
+use crate::format::layout;
+use crate::format::slot::{SlotOwner, Unlock};
+use crate::id::{DomainTag, ObjectId, SlotId, WriterId};
+use crate::repository::Repository;
+use crate::repository::keys::create::{new_writer, put_ring, put_slot};
+use crate::repository::keys::load::slots;
+use crate::repository::keys::{KeyError, open_access};
+use crate::store::StoreExt;
+
+/// A credential to be issued.
+#[derive(Debug)]
+pub struct NewCredential<'a> {
+    /// Its name, for people; unique.
+    pub label: String,
+    /// What it is opened with.
+    pub unlock: &'a Unlock,
+    /// The cost, if that is a passphrase.
+    pub cost: Argon2Parameters,
+}
+
+/// A credential as `key list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSummary {
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its name.
+    pub label: String,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// Names of its domains; empty means all.
+    pub domains: Vec<String>,
+    /// When it was issued.
+    pub created: Timestamp,
+    /// Whether it is the one in use.
+    pub current: bool,
+}
+
+impl Repository {
+    /// The credentials issued and not removed.
+    pub fn credentials(&self) -> Result<Vec<CredentialSummary>, KeyError> {
+        let ring = self.access.full_ring()?;
+        let name_of = |tag: &DomainTag| {
+            let domain = ring.domains.iter().find(|domain| domain.tag == *tag);
+            domain.map_or_else(|| tag.short(), |domain| domain.name.clone())
+        };
+        let summary = |record: &CredentialRecord| CredentialSummary {
+            slot: record.slot,
+            label: record.label.clone(),
+            capabilities: record.capabilities,
+            domains: record.domains.iter().map(name_of).collect(),
+            created: record.created,
+            current: record.slot == self.access.slot,
+        };
+        Ok(ring.credentials.iter().map(summary).collect())
+    }
+
+    /// Issues another full credential and proves that it opens the repository.
+    pub fn add_credential(&mut self, new: &NewCredential<'_>) -> Result<SlotId, KeyError> {
+        self.issue(new, Capabilities::FULL, None)
+    }
+
+    /// Issues a credential; `domain` makes it one of that domain alone, without the keyring.
+    pub(super) fn issue(
+        &mut self,
+        new: &NewCredential<'_>,
+        capabilities: Capabilities,
+        domain: Option<&DomainSecret>,
+    ) -> Result<SlotId, KeyError> {
+        let entropy = &*self.entropy;
+        let ring = self.access.full_ring()?;
+        let root = SigningKey::from_seed(ring.root.clone());
+        let created = self.clock.now();
+        let repository = self.config.repository;
+        let tags: Vec<_> = domain.iter().map(|domain| domain.tag).collect();
+        let (writer, signing, certificate) =
+            new_writer(repository, capabilities, tags.clone(), created, &root, entropy)?;
+        let owner = SlotOwner::create(
+            self.suite,
+            repository,
+            new.unlock,
+            new.cost,
+            self.access.root(),
+            entropy,
+        )?;
+        let bundle = Bundle {
+            label: new.label.clone(),
+            writer,
+            signing,
+            certificate,
+            ring: match domain {
+                None => self.access.bundle.ring.clone(),
+                Some(_) => None,
+            },
+            domains: domain.cloned().into_iter().collect(),
+            maintenance: Vec::new(),
+            statement: self.access.statement.number,
+        };
+        let mut ring = ring.clone();
+        ring.credentials.push(CredentialRecord {
+            slot: owner.id,
+            writer,
+            label: new.label.clone(),
+            capabilities,
+            domains: tags,
+            created,
+            public: owner.public().clone(),
+        });
+        let slot = owner.seal(self.suite, &bundle.encode(), &root, entropy)?;
+        put_slot(self.store(), &slot)?;
+        // Read back before it counts: a credential that does not open is worse than none.
+        open_access(self.store(), &self.config, self.suite, new.unlock)?;
+        self.replace_ring(ring)?;
+        Ok(owner.id)
+    }
+
+    /// Gives the credential in use another passphrase or key. Its old slot goes last.
+    pub fn change_unlock(
+        &mut self,
+        unlock: &Unlock,
+        cost: Argon2Parameters,
+    ) -> Result<SlotId, KeyError> {
+        let entropy = &*self.entropy;
+        let old = self.access.slot;
+        let mut ring = self.access.full_ring()?.clone();
+        let root = SigningKey::from_seed(ring.root.clone());
+        let owner = SlotOwner::create(
+            self.suite,
+            self.config.repository,
+            unlock,
+            cost,
+            self.access.root(),
+            entropy,
+        )?;
+        let bundle = self.access.bundle.encode();
+        let slot = owner.seal(self.suite, &bundle, &root, entropy)?;
+        put_slot(self.store(), &slot)?;
+        self.store().barrier()?;
+        open_access(self.store(), &self.config, self.suite, unlock)?;
+        for record in &mut ring.credentials {
+            if record.slot == old {
+                record.slot = owner.id;
+                record.public = owner.public().clone();
+            }
+        }
+        self.replace_ring(ring)?;
+        self.delete_slot(old)?;
+        self.access.slot = owner.id;
+        Ok(owner.id)
+    }
+
+    /// Removes a credential by its name or the start of its slot's id. It takes back nothing that
+    /// its holder has read or copied: `key rotate` draws new keys.
+    pub fn remove_credential(&mut self, name: &str) -> Result<WriterId, KeyError> {
+        let mut ring = self.access.full_ring()?.clone();
+        let matches = |record: &CredentialRecord| {
+            record.label == name || name.len() >= 4 && record.slot.to_string().starts_with(name)
+        };
+        let mut found = ring.credentials.iter().filter(|record| matches(record));
+        let record = match (found.next(), found.next()) {
+            (Some(record), None) => record.clone(),
+            _ => return Err(KeyError::NoSuchCredential(name.to_owned())),
+        };
+        let full = |record: &&CredentialRecord| record.capabilities == Capabilities::FULL;
+        if full(&&record) && ring.credentials.iter().filter(full).count() == 1 {
+            return Err(KeyError::LastCredential(record.label));
+        }
+        ring.credentials.retain(|other| other.slot != record.slot);
+        self.replace_ring(ring)?;
+        self.delete_slot(record.slot)?;
+        Ok(record.writer)
+    }
+
+    /// Stores the next keyring, and deletes the older ones once it is durable. Of two at the same
+    /// time one finds the other's ring and takes its own back.
+    pub(super) fn replace_ring(&mut self, mut ring: Keyring) -> Result<(), KeyError> {
+        let writer = self.access.writer();
+        let key = self.access.bundle.ring.clone();
+        let key = key.ok_or(KeyError::NotFull(writer))?;
+        ring.number += 1;
+        let repository = self.config.repository;
+        let store = self.store();
+        let id = put_ring(store, &ring, self.suite, repository, &key, &*self.entropy)?;
+        store.barrier()?;
+        let rings = store.list_all(layout::RINGS)?;
+        let named = |file: &str| layout::parse_numbered(file).unwrap_or((0, ObjectId::default()));
+        let rival = |number, other| number >= ring.number && other != id;
+        for info in &rings {
+            let (number, other) = named(info.key.file_name());
+            if rival(number, other) {
+                let own = layout::numbered(layout::RINGS, ring.number, &id);
+                store.delete(&crate::repository::object_key(own)?)?;
+                return Err(KeyError::Concurrent);
+            }
+        }
+        for info in &rings {
+            if named(info.key.file_name()).0 < ring.number {
+                store.delete(&info.key)?;
+            }
+        }
+        self.access.ring = Some(ring);
+        Ok(())
+    }
+
+    pub(super) fn delete_slot(&self, slot: SlotId) -> Result<(), KeyError> {
+        for (key, found) in slots(self.store(), &self.config, self.suite)? {
+            if found.id == slot {
+                self.store().delete(&key)?;
+            }
+        }
+        Ok(self.store().barrier()?)
+    }
+}

@@ -1,0 +1,134 @@
+//! Opening a repository's keys: slots, then the keyring, then the newest statement.
+
+use crate::crypto::{Suite, VerifyingKey};
+use crate::format::document::{Config, EpochStatement};
+use crate::format::keyring::{Bundle, Keyring, RingKey};
+use crate::format::layout;
+use crate::format::slot::{OpenedSlot, Slot, SlotError, SlotKdf, Unlock};
+use crate::id::SlotId;
+use crate::limits;
+use crate::repository::keys::{Access, KeyError};
+use crate::store::{ObjectInfo, ObjectKey, Store, StoreExt};
+
+/// Opens the slot that `unlock` fits, and all that follows from it.
+///
+/// Errors: [`KeyError::WrongKey`] and [`KeyError::NoSuchSlot`] mean that what was given is not a
+/// credential of this repository; everything else that the repository is damaged.
+pub fn open_access(
+    store: &dyn Store,
+    config: &Config,
+    suite: Suite,
+    unlock: &Unlock,
+) -> Result<Access, KeyError> {
+    let (slot, opened) = open_slot(store, config, suite, unlock)?;
+    if !config.is_rooted_in(&opened.root) {
+        return Err(KeyError::ForeignRoot);
+    }
+    let bundle = Bundle::decode(opened.bundle.expose())
+        .map_err(|error| KeyError::Format("credential", error))?;
+    let ring = match &bundle.ring {
+        Some(key) => Some(newest_ring(store, config, suite, key, &opened.root)?),
+        None => None,
+    };
+    let statement = newest_statement(store, &opened.root)?;
+    Ok(Access::new(opened.root, slot, bundle, ring, statement))
+}
+
+/// All slots that decode. A damaged one is passed over: another may still open.
+pub(super) fn slots(
+    store: &dyn Store,
+    config: &Config,
+    suite: Suite,
+) -> Result<Vec<(ObjectKey, Slot)>, KeyError> {
+    let mut slots = Vec::new();
+    for info in store.list_all(layout::SLOTS)? {
+        let bytes = store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX)?;
+        if let Ok(slot) = Slot::decode(&bytes, suite, config.repository) {
+            slots.push((info.key, slot));
+        }
+    }
+    Ok(slots)
+}
+
+fn open_slot(
+    store: &dyn Store,
+    config: &Config,
+    suite: Suite,
+    unlock: &Unlock,
+) -> Result<(SlotId, OpenedSlot), KeyError> {
+    let fits = |slot: &Slot| {
+        matches!(
+            (slot.kdf, unlock),
+            (SlotKdf::Argon2id(_), Unlock::Passphrase(_)) | (SlotKdf::Secret, Unlock::Key(_))
+        )
+    };
+    let all = slots(store, config, suite)?;
+    let (fitting, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, slot)| fits(slot));
+    if fitting.is_empty() {
+        return Err(KeyError::NoSuchSlot {
+            kind: match unlock {
+                Unlock::Passphrase(_) => "passphrase",
+                Unlock::Key(_) => "key",
+            },
+            others: others.len(),
+        });
+    }
+    let mut changed = None;
+    for (_, slot) in &fitting {
+        match slot.open(unlock) {
+            Ok(opened) => return Ok((slot.id, opened)),
+            Err(SlotError::WrongKey(_)) => {}
+            Err(error) => changed = Some(error),
+        }
+    }
+    Err(match changed {
+        Some(error) => KeyError::Slot(error),
+        None => KeyError::WrongKey {
+            slots: fitting.len(),
+        },
+    })
+}
+
+/// The objects of a numbered prefix, highest number first.
+fn numbered(store: &dyn Store, prefix: &str) -> Result<Vec<ObjectInfo>, KeyError> {
+    let mut found = store.list_all(prefix)?;
+    found.retain(|info| layout::parse_numbered(info.key.file_name()).is_some());
+    found.reverse();
+    Ok(found)
+}
+
+fn newest_ring(
+    store: &dyn Store,
+    config: &Config,
+    suite: Suite,
+    key: &RingKey,
+    root: &VerifyingKey,
+) -> Result<Keyring, KeyError> {
+    let mut damage = None;
+    for info in numbered(store, layout::RINGS)? {
+        let bytes = store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX)?;
+        match Keyring::open(&bytes, suite, config.repository, key, root) {
+            Ok(Some(ring)) => return Ok(ring),
+            // Sealed under another generation's M: a rotation that did not get to this slot.
+            Ok(None) => {}
+            Err(error) => damage = damage.or(Some(error)),
+        }
+    }
+    Err(damage.map_or(KeyError::Missing("keyring"), |error| {
+        KeyError::Format("keyring", error)
+    }))
+}
+
+fn newest_statement(store: &dyn Store, root: &VerifyingKey) -> Result<EpochStatement, KeyError> {
+    let mut damage = None;
+    for info in numbered(store, layout::STATEMENTS)? {
+        let bytes = store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX)?;
+        match EpochStatement::decode(&bytes, root) {
+            Ok(statement) => return Ok(statement),
+            Err(error) => damage = damage.or(Some(error)),
+        }
+    }
+    Err(damage.map_or(KeyError::Missing("statement"), |error| {
+        KeyError::Format("statement", error)
+    }))
+}

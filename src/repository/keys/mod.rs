@@ -1,0 +1,97 @@
+//! Credentials: what an opened slot can do, and how slots, keyring and statements are changed.
+//!
+//! Spec: `format-spec/04-keys.md`. One writing path for every credential: a write-only host is one
+//! without private keys.
+
+mod access;
+mod create;
+mod domains;
+mod issue;
+mod load;
+
+pub use access::{Access, DomainKeys};
+pub use create::{NewKeys, create_keys};
+pub use domains::DomainName;
+pub use issue::{CredentialSummary, NewCredential};
+pub use load::open_access;
+
+use crate::crypto::{KdfError, KemError};
+use crate::env::EntropyError;
+use crate::format::slot::{SealSlotError, SlotError};
+use crate::format::wire::FormatError;
+use crate::id::WriterId;
+use crate::store::StoreError;
+
+/// A key operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// What was given opens no slot of this repository.
+    #[error("the passphrase or key opens none of the {slots} slots of this repository")]
+    WrongKey {
+        /// Slots tried, of the kind that fits what was given.
+        slots: usize,
+    },
+    /// No slot of the kind that fits (passphrase or key) is there at all.
+    #[error("no slot of this repository takes a {kind}; it has {others} of another kind")]
+    NoSuchSlot {
+        /// `passphrase` or `key`.
+        kind: &'static str,
+        /// Slots of the other kind.
+        others: usize,
+    },
+    /// A slot opened, but something in it was changed.
+    #[error("a slot was changed since it was sealed")]
+    Slot(#[source] SlotError),
+    /// The config's root is not the one that the credential pins.
+    #[error("the repository's config names another root than this credential pins")]
+    ForeignRoot,
+    /// Keyring, statement or slot cannot be read.
+    #[error("cannot read the {0}")]
+    Format(&'static str, #[source] FormatError),
+    /// There is no keyring or statement that this credential opens.
+    #[error("the repository has no {0} that this credential opens")]
+    Missing(&'static str),
+    /// Another change of keys happened at the same time.
+    #[error("another change of keys is going on")]
+    Concurrent,
+    /// Only a full credential may do this.
+    #[error("this needs a full credential; {0} is not one")]
+    NotFull(WriterId),
+    /// No credential fits the given name.
+    #[error("no credential is called {0:?}")]
+    NoSuchCredential(String),
+    /// The last full credential cannot be removed.
+    #[error("{0:?} is the last full credential: without it nobody could open the repository")]
+    LastCredential(String),
+    /// No domain has this name, or this credential does not hold it.
+    #[error("this credential holds no domain called {0:?}")]
+    NoSuchDomain(String),
+    /// A domain with this name exists.
+    #[error("there is a domain called {0:?} already")]
+    DomainExists(String),
+    /// The domain's key was in the keyring.
+    #[error("domain {0:?} is not erasable: its key was in the keyring, and copies of that may exist")]
+    NotErasable(String),
+    /// The domain was destroyed.
+    #[error("domain {0:?} was destroyed")]
+    Erased(String),
+    /// A passphrase cannot guard an erasable domain.
+    #[error("an erasable domain needs a key that lives outside: a key file or a command")]
+    PassphraseForErasable,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// A slot could not be sealed.
+    #[error("cannot seal a slot")]
+    Seal(#[from] SealSlotError),
+    /// A key could not be derived.
+    #[error("cannot derive a key")]
+    Derive(#[from] KdfError),
+    /// A key could not be wrapped.
+    #[error("cannot wrap a key")]
+    Wrap(#[from] KemError),
+}

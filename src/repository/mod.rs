@@ -1,0 +1,222 @@
+//! A repository: a store, its config, and an opened credential.
+//!
+//! Only this layer touches keys and packs. Reading goes through [`Reader`], writing through
+//! [`WriteSession`]; both follow `format-spec/11-ordering.md`.
+
+pub mod index;
+mod flags;
+mod keys;
+mod reader;
+mod records;
+mod segments;
+mod session;
+mod snapshots;
+mod writer;
+
+pub use flags::Flags;
+pub use keys::{
+    Access, CredentialSummary, DomainKeys, DomainName, KeyError, NewCredential, NewKeys,
+};
+pub use reader::{PackKeys, ReadError, Reader};
+pub use records::RecordLoadError;
+pub use session::SessionError;
+pub use snapshots::{Snapshot, SnapshotList};
+pub use writer::{BlobStatistics, CommitError, Known, SnapshotParts, WriteError, WriteSession};
+
+use crate::crypto::{Argon2Parameters, Suite};
+use crate::env::{Clock, Entropy, EntropyError};
+use crate::format::document::Config;
+use crate::format::layout;
+use crate::format::slot::Unlock;
+use crate::format::wire::FormatError;
+use crate::id::RepositoryId;
+use crate::limits;
+use crate::store::{ObjectKey, Store, StoreError, StoreErrorKind, StoreExt, StoreResult};
+use std::sync::Arc;
+
+/// An open repository.
+#[derive(Debug)]
+pub struct Repository {
+    store: Arc<dyn Store>,
+    config: Config,
+    suite: Suite,
+    access: Access,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A repository could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Nothing there is a repository.
+    #[error("there is no repository at {0}")]
+    NotFound(String),
+    /// There is one already.
+    #[error("there is a repository at {0} already")]
+    Exists(String),
+    /// The config was changed or is of another version.
+    #[error("cannot read the repository's config")]
+    Config(#[source] FormatError),
+    /// The credential does not open it.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What `repo init` chooses.
+#[derive(Debug)]
+pub struct InitOptions<'a> {
+    /// The cipher suite.
+    pub suite: Suite,
+    /// What the first credential is opened with.
+    pub unlock: &'a Unlock,
+    /// The cost, if that is a passphrase.
+    pub cost: Argon2Parameters,
+    /// The first credential's name.
+    pub label: String,
+}
+
+impl Repository {
+    /// Makes a repository in an empty store. The config is written last: without it there is none,
+    /// so that a crash leaves at worst a few unused key objects.
+    pub fn init(
+        store: Arc<dyn Store>,
+        options: &InitOptions<'_>,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let key = object_key(layout::CONFIG.to_owned())?;
+        if store.exists(&key)? {
+            return Err(OpenError::Exists(store.location()));
+        }
+        let created = clock.now();
+        let new = NewKeys {
+            repository: RepositoryId(entropy.array()?),
+            suite: options.suite,
+            unlock: options.unlock,
+            cost: options.cost,
+            label: options.label.clone(),
+            created,
+        };
+        let (root, _) = keys::create_keys(&*store, &new, &*entropy)?;
+        store.barrier()?;
+        let config = Config {
+            repository: new.repository,
+            suite: options.suite.number(),
+            created,
+            root: root.verifying_key(),
+            chunks: [
+                limits::CHUNK_BYTES_MIN as u32,
+                limits::CHUNK_BYTES_AVERAGE as u32,
+                limits::CHUNK_BYTES_MAX as u32,
+                limits::CHUNK_BYTES_AVERAGE as u32,
+            ],
+            settle_milliseconds: 0,
+        };
+        store.put(&key, &config.encode(&root))?;
+        store.barrier()?;
+        // Read back what was written, with what will be used to read it.
+        Self::open(store, options.unlock, entropy, clock)
+    }
+
+    /// Opens a repository with a passphrase or key.
+    pub fn open(
+        store: Arc<dyn Store>,
+        unlock: &Unlock,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let config = Self::config_of(&*store)?;
+        let suite = config.suite().map_err(OpenError::Config)?;
+        let access = keys::open_access(&*store, &config, suite, unlock)?;
+        Ok(Self {
+            store,
+            config,
+            suite,
+            access,
+            entropy,
+            clock,
+        })
+    }
+
+    /// Reads the config alone: what can be known without a key.
+    pub fn config_of(store: &dyn Store) -> Result<Config, OpenError> {
+        let key = object_key(layout::CONFIG.to_owned())?;
+        let bytes = match store.get(&key, limits::KEY_OBJECT_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => {
+                return Err(OpenError::NotFound(store.location()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Config::decode(&bytes).map_err(OpenError::Config)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The config.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The cipher suite.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// The credential in use.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+}
+
+/// Object keys made by `layout` from ids are valid by construction; anything else is refused.
+pub(in crate::repository) fn object_key(text: String) -> StoreResult<ObjectKey> {
+    ObjectKey::new(text).map_err(|invalid| StoreError {
+        kind: StoreErrorKind::Permanent,
+        operation: "name",
+        object: invalid.0.clone(),
+        location: String::new(),
+        source: Box::new(invalid),
+    })
+}
+
+/// Stores an object under a key that `layout` made.
+pub(in crate::repository) fn put_named(
+    store: &dyn Store,
+    key: String,
+    bytes: &[u8],
+) -> StoreResult<()> {
+    store.put(&object_key(key)?, bytes)
+}
+
+impl std::fmt::Debug for dyn Entropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Entropy")
+    }
+}
+
+impl std::fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}

@@ -1,0 +1,373 @@
+//! Reading blobs: find, fetch, open, decode, verify.
+//!
+//! A blob counts as read when its plaintext hashes to its id under the domain's id key. Anything
+//! else is damage, and says which pack it is in.
+
+use crate::codec::{self, DecodeError};
+use crate::crypto::OpenError;
+use crate::format::blob::{BlobKind, BlobRow, Form};
+use crate::format::envelope::{Envelope, SessionKey, UnwrapError, Unwrapper};
+use crate::format::layout;
+use crate::format::pack::{PackClass, blob_binding, decode_envelope};
+use crate::format::wire::FormatError;
+use crate::id::{BlobId, PackId};
+use crate::limits;
+use crate::repository::index::{Index, IndexError, Located};
+use crate::repository::{Repository, object_key};
+use crate::store::StoreError;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A blob could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No index row names it.
+    #[error("blob {} is in no pack", .0.short())]
+    Missing(BlobId),
+    /// Its pack is not there, or shorter than the row says.
+    #[error("pack {} is missing or cut off", .pack.short())]
+    Pack {
+        /// Which pack.
+        pack: PackId,
+        /// What the store said.
+        #[source]
+        source: StoreError,
+    },
+    /// The store failed: says nothing about the blob.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The pack's head is damaged.
+    #[error("the head of pack {} is damaged", .pack.short())]
+    Head {
+        /// Which pack.
+        pack: PackId,
+        /// Why.
+        #[source]
+        source: FormatError,
+    },
+    /// The pack's session key cannot be had.
+    #[error("pack {} cannot be opened", .pack.short())]
+    Key {
+        /// Which pack.
+        pack: PackId,
+        /// Why.
+        #[source]
+        source: UnwrapError,
+    },
+    /// The seal does not open.
+    #[error("blob {} in pack {} is damaged", .blob.short(), .pack.short())]
+    Seal {
+        /// Which blob.
+        blob: BlobId,
+        /// In which pack.
+        pack: PackId,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The opened bytes do not decode.
+    #[error("blob {} in pack {} does not decode", .blob.short(), .pack.short())]
+    Decode {
+        /// Which blob.
+        blob: BlobId,
+        /// In which pack.
+        pack: PackId,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// The plaintext is not what the id names.
+    #[error("blob {} in pack {} is another than its id says", .blob.short(), .pack.short())]
+    Identity {
+        /// Which blob.
+        blob: BlobId,
+        /// In which pack.
+        pack: PackId,
+    },
+    /// It is another kind of blob than it was referred to as.
+    #[error("blob {} is not a {expected:?}", .blob.short())]
+    Kind {
+        /// Which blob.
+        blob: BlobId,
+        /// What was expected.
+        expected: BlobKind,
+    },
+    /// What the blob says is not good.
+    #[error("blob {} makes no sense", .blob.short())]
+    Content {
+        /// Which blob.
+        blob: BlobId,
+        /// Why.
+        #[source]
+        source: FormatError,
+    },
+    /// Its chain of deltas is too deep or a circle.
+    #[error("the deltas of blob {} are too deep", .0.short())]
+    Depth(BlobId),
+    /// The local index failed.
+    #[error("cannot look up a blob")]
+    Index(#[from] IndexError),
+}
+
+impl ReadError {
+    /// Whether the stored bytes are wrong or gone, rather than that they could not be fetched.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Index(_))
+    }
+
+    /// The pack that is damaged, where it is known.
+    pub fn pack(&self) -> Option<PackId> {
+        match self {
+            Self::Pack { pack, .. }
+            | Self::Head { pack, .. }
+            | Self::Key { pack, .. }
+            | Self::Seal { pack, .. }
+            | Self::Decode { pack, .. }
+            | Self::Identity { pack, .. } => Some(*pack),
+            _ => None,
+        }
+    }
+}
+
+/// The opened head of a pack: what its blobs are sealed under.
+#[derive(Debug)]
+pub struct PackKeys {
+    envelope: Envelope,
+    keys: Vec<Result<Arc<SessionKey>, KeyId>>,
+}
+
+use crate::id::KeyId;
+
+/// Heads and groups kept: a restore walks packs in order and needs few at a time.
+const HEADS_MAX: usize = 256;
+const GROUPS_MAX: usize = 8;
+
+/// Bytes fetched to see a pack's head: enough for the keys of one session.
+const HEAD_BYTES: usize = 4096;
+
+/// Reads blobs through an index. Shared between threads.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    heads: Mutex<HashMap<PackId, Arc<PackKeys>>>,
+    groups: Mutex<VecDeque<(BlobId, Arc<Vec<u8>>)>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from `repository` what `index` shows.
+    pub fn new(repository: &'a Repository, index: &'a Index) -> Self {
+        Self {
+            repository,
+            index,
+            heads: Mutex::default(),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// The index.
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &'a Repository {
+        self.repository
+    }
+
+    /// Where a blob of this kind is, the form of least depth first.
+    pub fn locate(&self, id: BlobId, kind: BlobKind) -> Result<Vec<Located>, ReadError> {
+        let located = self.index.lookup(&id)?;
+        if located.is_empty() {
+            return Err(ReadError::Missing(id));
+        }
+        let fitting: Vec<_> = located.into_iter().filter(|l| l.row.kind == kind).collect();
+        match fitting.is_empty() {
+            true => Err(ReadError::Kind {
+                blob: id,
+                expected: kind,
+            }),
+            false => Ok(fitting),
+        }
+    }
+
+    /// Reads a blob's plaintext, from whichever of its places is whole.
+    pub fn read(&self, id: BlobId, kind: BlobKind) -> Result<Vec<u8>, ReadError> {
+        self.read_at_depth(id, kind, limits::DELTA_DEPTH_MAX)
+    }
+
+    fn read_at_depth(&self, id: BlobId, kind: BlobKind, depth: u32) -> Result<Vec<u8>, ReadError> {
+        let mut first_error = None;
+        for located in self.locate(id, kind)? {
+            match self.read_located(&located, depth) {
+                Ok(plain) => return Ok(plain),
+                Err(error) if error.is_damage() => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(first_error.unwrap_or(ReadError::Missing(id)))
+    }
+
+    fn read_located(&self, located: &Located, depth: u32) -> Result<Vec<u8>, ReadError> {
+        let row = &located.row;
+        if let Form::Member { group } = row.form {
+            let plain = self.read_group(group, depth)?;
+            return self.member(located, &plain);
+        }
+        let mut sealed = vec![0; row.stored as usize];
+        self.fetch(located.pack, located.class, u64::from(row.offset), &mut sealed)?;
+        self.open_fetched(located, &mut sealed, depth)
+    }
+
+    /// Opens, decodes and verifies a blob whose sealed bytes were fetched.
+    pub fn open_sealed(&self, located: &Located, sealed: &mut [u8]) -> Result<Vec<u8>, ReadError> {
+        self.open_fetched(located, sealed, limits::DELTA_DEPTH_MAX)
+    }
+
+    fn open_fetched(
+        &self,
+        located: &Located,
+        sealed: &mut [u8],
+        depth: u32,
+    ) -> Result<Vec<u8>, ReadError> {
+        let row = &located.row;
+        let (blob, pack) = (row.id, located.pack);
+        let head = self.head(located)?;
+        let key = head.key(pack, row)?;
+        let encoded = blob_binding(&head.envelope, row)
+            .open_in_place(key, sealed)
+            .map_err(|source| ReadError::Seal { blob, pack, source })?;
+        let base = match row.form {
+            Form::Delta { base, .. } => {
+                let depth = depth.checked_sub(1).ok_or(ReadError::Depth(blob))?;
+                Some(self.read_at_depth(base, row.kind, depth)?)
+            }
+            Form::Full | Form::Member { .. } => None,
+        };
+        let plain = codec::decode(row.codec, encoded, row.plain as usize, base.as_deref())
+            .map_err(|source| ReadError::Decode { blob, pack, source })?;
+        self.verify(located, &head.envelope, &plain)?;
+        Ok(plain)
+    }
+
+    /// A member's slice of its group's plaintext.
+    pub fn member(&self, located: &Located, group: &[u8]) -> Result<Vec<u8>, ReadError> {
+        let row = &located.row;
+        let (start, length) = (row.offset as usize, row.plain as usize);
+        let identity = ReadError::Identity {
+            blob: row.id,
+            pack: located.pack,
+        };
+        let Some(plain) = group.get(start..start + length) else {
+            return Err(identity);
+        };
+        let head = self.head(located)?;
+        self.verify(located, &head.envelope, plain)?;
+        Ok(plain.to_vec())
+    }
+
+    fn verify(&self, located: &Located, envelope: &Envelope, plain: &[u8]) -> Result<(), ReadError> {
+        let row = &located.row;
+        let ids = self.repository.access.id_key(envelope.domain);
+        match ids.map(|ids| ids.blob_id(row.kind.role(), plain)) {
+            Some(id) if id == row.id => Ok(()),
+            _ => Err(ReadError::Identity {
+                blob: row.id,
+                pack: located.pack,
+            }),
+        }
+    }
+
+    /// A group's plaintext; the last few are kept, because its members are asked for together.
+    pub fn read_group(&self, group: BlobId, depth: u32) -> Result<Arc<Vec<u8>>, ReadError> {
+        let lock = || self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, plain)) = lock().iter().find(|(id, _)| *id == group) {
+            return Ok(Arc::clone(plain));
+        }
+        let depth = depth.checked_sub(1).ok_or(ReadError::Depth(group))?;
+        let plain = Arc::new(self.read_at_depth(group, BlobKind::Group, depth)?);
+        let mut groups = lock();
+        if groups.len() >= GROUPS_MAX {
+            groups.pop_front();
+        }
+        groups.push_back((group, Arc::clone(&plain)));
+        Ok(plain)
+    }
+
+    /// Fetches bytes of a pack.
+    pub fn fetch(
+        &self,
+        pack: PackId,
+        class: PackClass,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let key = object_key(layout::pack(class, &pack)).map_err(ReadError::Store)?;
+        let fetched = self.repository.store.get_range(&key, offset, buffer);
+        fetched.map_err(|source| pack_error(pack, source))
+    }
+
+    fn head(&self, located: &Located) -> Result<Arc<PackKeys>, ReadError> {
+        let lock = || self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(head) = lock().get(&located.pack) {
+            return Ok(Arc::clone(head));
+        }
+        let head = Arc::new(self.fetch_head(located)?);
+        let mut heads = lock();
+        if heads.len() >= HEADS_MAX {
+            heads.clear();
+        }
+        heads.insert(located.pack, Arc::clone(&head));
+        Ok(head)
+    }
+
+    fn fetch_head(&self, located: &Located) -> Result<PackKeys, ReadError> {
+        let pack = located.pack;
+        let length = located.pack_length as usize;
+        let mut bytes = vec![0; HEAD_BYTES.min(length)];
+        self.fetch(pack, located.class, 0, &mut bytes)?;
+        let decoded = match decode_envelope(&bytes) {
+            Err(_) if bytes.len() < length => {
+                // A merged pack carries the keys of several sessions.
+                bytes.resize(length.min(limits::NODE_BYTES_MAX), 0);
+                self.fetch(pack, located.class, 0, &mut bytes)?;
+                decode_envelope(&bytes)
+            }
+            decoded => decoded,
+        };
+        let (envelope, _) = decoded.map_err(|source| ReadError::Head { pack, source })?;
+        let unwrapped = envelope.keys.iter().map(|entry| {
+            match self.repository.access.unwrap(&envelope, entry) {
+                Ok(key) => Ok(Ok(key)),
+                Err(UnwrapError::NotARecipient(id)) => Ok(Err(id)),
+                Err(source) => Err(ReadError::Key { pack, source }),
+            }
+        });
+        let keys = unwrapped.collect::<Result<_, _>>()?;
+        Ok(PackKeys { envelope, keys })
+    }
+}
+
+impl PackKeys {
+    fn key(&self, pack: PackId, row: &BlobRow) -> Result<&SessionKey, ReadError> {
+        let unknown = KeyId::default();
+        let source = match self.keys.get(usize::from(row.key)) {
+            Some(Ok(key)) => return Ok(key),
+            Some(Err(id)) => UnwrapError::NotARecipient(*id),
+            None => UnwrapError::NotARecipient(unknown),
+        };
+        Err(ReadError::Key { pack, source })
+    }
+}
+
+/// A pack that is gone or too short is damage; any other failure says nothing about it.
+fn pack_error(pack: PackId, source: StoreError) -> ReadError {
+    use crate::store::StoreErrorKind::{BadLength, NotFound};
+    match source.kind {
+        NotFound | BadLength => ReadError::Pack { pack, source },
+        _ => ReadError::Store(source),
+    }
+}

@@ -1,0 +1,124 @@
+//! Loading and storing signed records.
+
+use crate::env::EntropyError;
+use crate::format::envelope::{Envelope, ObjectType};
+use crate::format::record::{Authorship, PlainPart, Record, RecordError, encode_record};
+use crate::format::wire::FormatError;
+use crate::id::{DomainTag, ObjectId, SessionId};
+use crate::limits;
+use crate::repository::{Repository, object_key};
+use crate::store::{ObjectKey, StoreError};
+
+/// A record could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordLoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object is not what its name says.
+    #[error("{key} is damaged: its bytes do not hash to its name")]
+    Name {
+        /// Which object.
+        key: String,
+    },
+    /// The record is not good.
+    #[error("{key} is damaged")]
+    Record {
+        /// Which object.
+        key: String,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+    /// What the record says is not good.
+    #[error("{key} is damaged")]
+    Content {
+        /// Which object.
+        key: String,
+        /// Why.
+        #[source]
+        source: FormatError,
+    },
+}
+
+impl RecordLoadError {
+    /// Whether the object is simply not there any more.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_not_found())
+    }
+
+    /// Whether what was read is wrong, rather than that it could not be read.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+}
+
+impl Repository {
+    /// Loads and verifies a record; `id` is given where the object is named by its bytes.
+    pub(in crate::repository) fn load_record(
+        &self,
+        key: &ObjectKey,
+        object_type: ObjectType,
+        id: Option<ObjectId>,
+    ) -> Result<Record, RecordLoadError> {
+        let bytes = self.store.get(key, limits::RECORD_BYTES_MAX)?;
+        if id.is_some_and(|id| blake3::hash(&bytes).as_bytes() != id.as_bytes()) {
+            let key = key.to_string();
+            return Err(RecordLoadError::Name { key });
+        }
+        Record::decode(&bytes, object_type, self.access.root()).map_err(|source| {
+            RecordLoadError::Record {
+                key: key.to_string(),
+                source,
+            }
+        })
+    }
+
+    /// Encodes a record of this credential.
+    pub(in crate::repository) fn seal_record(
+        &self,
+        envelope: &Envelope,
+        session: SessionId,
+        plain: &[u8],
+        parts: &[PlainPart<'_>],
+    ) -> Result<Vec<u8>, EntropyError> {
+        let authorship = Authorship {
+            writer: self.access.writer(),
+            session,
+            statement: self.access.statement().number,
+            created: self.clock.now(),
+        };
+        let signer = self.access.signer();
+        encode_record(envelope, &authorship, plain, parts, &signer, &*self.entropy)
+    }
+
+    /// Encodes and stores a record that has nothing sealed: a flag of the protocol.
+    pub(in crate::repository) fn put_flag(
+        &self,
+        key: String,
+        object_type: ObjectType,
+        session: SessionId,
+        plain: &[u8],
+    ) -> Result<(), FlagError> {
+        let envelope = Envelope {
+            object_type,
+            suite: self.suite,
+            repository: self.config.repository,
+            domain: DomainTag::default(),
+            keys: Vec::new(),
+        };
+        let bytes = self.seal_record(&envelope, session, plain, &[])?;
+        Ok(self.store.put(&object_key(key)?, &bytes)?)
+    }
+}
+
+/// A flag could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum FlagError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
