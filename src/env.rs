@@ -1,9 +1,9 @@
-//! Clock and entropy, injected by type so that tests and the simulation own them.
+//! Clock, sleep and entropy, injected by type so that tests and the simulation own them.
 //!
 //! The shipped binary only ever constructs [`SystemClock`] and [`SystemEntropy`]: a seedable source
 //! in production would be a nonce-reuse hole.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment, in nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -54,6 +54,22 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
+    }
+}
+
+/// Lets time pass. Injected beside [`Clock`], so that tests of waits take no time.
+pub trait Sleeper: Send + Sync {
+    /// Returns after about `duration`.
+    fn sleep(&self, duration: Duration);
+}
+
+/// Blocks the calling thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemSleeper;
+
+impl Sleeper for SystemSleeper {
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
     }
 }
 

@@ -4,53 +4,35 @@
 //! must give, and no more (`format-spec/13-media.md`): atomic PUT, GET and DELETE of one key, and a
 //! LIST that shows every object whose PUT was acknowledged before it began and that is not deleted.
 
+mod error;
+mod forward;
+mod key;
+mod local;
+mod memory;
+mod pacing;
+mod recording;
+mod retry;
+mod throttle;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
+
+pub use error::{ObjectError, StoreError, StoreErrorKind, StoreResult};
+pub use key::{InvalidObjectKey, ObjectKey};
+pub use local::{LocalStore, Swept};
+pub use memory::MemoryStore;
+#[cfg(any(test, feature = "testing"))]
+pub use pacing::ManualTime;
+pub use pacing::Pacing;
+pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
+pub use retry::{RetryPolicy, RetryStore};
+pub use throttle::{Rates, ThrottledStore};
+
 use std::fmt;
 use std::ops::ControlFlow;
-
-/// The name of an object: slash-separated parts of `[a-z0-9.-]`, no part empty or starting with a
-/// dot, at most 200 bytes in all. Being valid by type, it can never leave a store's root.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey(String);
-
-/// A text that is no [`ObjectKey`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an object key")]
-pub struct InvalidObjectKey(pub String);
-
-impl ObjectKey {
-    /// Checks and wraps.
-    pub fn new(text: impl Into<String>) -> Result<Self, InvalidObjectKey> {
-        let text = text.into();
-        let part_ok = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part
-                    .bytes()
-                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
-        };
-        if text.len() <= 200 && text.split('/').all(part_ok) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidObjectKey(text.chars().take(200).collect()))
-        }
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The last part.
-    pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One row of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,50 +45,6 @@ pub struct ObjectInfo {
     pub modified: Option<crate::env::Timestamp>,
 }
 
-/// What a failed call means to the caller: used for retries and exit codes only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreErrorKind {
-    /// There is no such object (or no repository directory).
-    NotFound,
-    /// No right to do this.
-    PermissionDenied,
-    /// No space, quota or inodes left.
-    Full,
-    /// May succeed when tried again: a timeout, a reset, an interrupted call.
-    Transient,
-    /// The object is larger than the caller allows, or shorter than the range asked for.
-    BadLength,
-    /// Anything else; trying again will not help.
-    Permanent,
-}
-
-/// A failed store call: what was tried, on what, and why it failed.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {object} in {location}")]
-pub struct StoreError {
-    /// What it means.
-    pub kind: StoreErrorKind,
-    /// The call, as a verb: `read`, `write`, `delete`, `list`, `make durable`.
-    pub operation: &'static str,
-    /// The key or prefix.
-    pub object: String,
-    /// The store's location, without secrets.
-    pub location: String,
-    /// The cause.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl StoreError {
-    /// Whether the object is simply not there.
-    pub fn is_not_found(&self) -> bool {
-        self.kind == StoreErrorKind::NotFound
-    }
-}
-
-/// Result of a store call.
-pub type StoreResult<T> = Result<T, StoreError>;
-
 /// A place for objects. Wrappers (retry, throttle, fault) implement it by forwarding every method:
 /// there are no default methods to forget.
 pub trait Store: Send + Sync + fmt::Debug {
@@ -118,7 +56,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// After an error the object may still appear later, whole, once or twice.
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> StoreResult<()>;
 
-    /// Makes every put that returned before this call durable and visible to LIST.
+    /// Makes every put and delete that returned before this call durable, and puts visible to LIST.
     fn barrier(&self) -> StoreResult<()>;
 
     /// Reads a whole object of at most `limit` bytes; a larger one is `BadLength` and is not read.
@@ -136,7 +74,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Calls `visit` for every object whose key is `prefix` itself or starts with `prefix/` (all
     /// of them for the empty prefix), in no order, until it breaks. Foreign files that are no
-    /// valid keys (temporary ones included) are passed over.
+    /// valid keys (temporary ones included) are passed over. A prefix that could not be a key (one
+    /// with a trailing slash) is an error, not an empty answer. `visit` may call the store.
     fn list(
         &self,
         prefix: &str,
@@ -168,3 +107,16 @@ pub trait StoreExt: Store {
 }
 
 impl<S: Store + ?Sized> StoreExt for S {}
+
+/// Whether `key` is listed under `prefix`: whole parts only, so `a/b` does not cover `a/bc`.
+fn is_under(key: &str, prefix: &str) -> bool {
+    prefix.is_empty()
+        || key
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A lock without the poison: what it guards here is valid after every single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
