@@ -11,5 +11,6 @@ pub mod id;
 pub mod limits;
 pub mod monitor;
 
+pub mod repository;
 pub mod source;
 pub mod store;

@@ -21,7 +21,9 @@ pub use reader::{PackKeys, ReadError, Reader};
 pub use records::RecordLoadError;
 pub use session::SessionError;
 pub use snapshots::{Snapshot, SnapshotList};
-pub use writer::{BlobStatistics, CommitError, Known, SnapshotParts, WriteError, WriteSession};
+pub use writer::{
+    BlobStatistics, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError, WriteSession,
+};
 
 use crate::crypto::{Argon2Parameters, Suite};
 use crate::env::{Clock, Entropy, EntropyError};

@@ -185,19 +185,19 @@ impl Unwrapper for Access {
         if let Some(key) = cached(&lock()) {
             return Ok(key);
         }
-        let secret_for = |recipient: &Recipient| match recipient {
-            Recipient::Domain(epoch, wrapped) => {
-                Some((self.domain_secret(envelope.domain, *epoch)?, wrapped))
-            }
-            Recipient::Maintenance(epoch, wrapped) => {
-                Some((self.maintenance_secret(*epoch)?, wrapped))
-            }
-            Recipient::Host(..) => None,
-        };
-        let (recipient, (secret, wrapped)) = entry
+        let (recipient, secret, wrapped) = entry
             .recipients
             .iter()
-            .find_map(|recipient| Some((recipient, secret_for(recipient)?)))
+            .find_map(|recipient| match recipient {
+                Recipient::Domain(epoch, wrapped) => {
+                    let secret = self.domain_secret(envelope.domain, *epoch)?;
+                    Some((recipient, secret, wrapped))
+                }
+                Recipient::Maintenance(epoch, wrapped) => {
+                    Some((recipient, self.maintenance_secret(*epoch)?, wrapped))
+                }
+                Recipient::Host(..) => None,
+            })
             .ok_or(UnwrapError::NotARecipient(entry.id))?;
         let context = envelope.wrap_context(entry, recipient);
         let key = secret
