@@ -65,8 +65,12 @@ pub enum ForgetReason {
 impl fmt::Display for ForgetReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Maximum { newest_proven: false } => "maximum age",
-            Self::Maximum { newest_proven: true } => "maximum age, though the newest proven",
+            Self::Maximum {
+                newest_proven: false,
+            } => "maximum age",
+            Self::Maximum {
+                newest_proven: true,
+            } => "maximum age, though the newest proven",
             Self::Unneeded => "no rule keeps it",
         })
     }
@@ -111,7 +115,10 @@ pub struct GroupPlan {
 impl GroupPlan {
     /// The snapshots that go, newest first.
     pub fn forgotten(&self) -> impl Iterator<Item = SnapshotId> + '_ {
-        self.decisions.iter().filter(|decision| !decision.is_kept()).map(|decision| decision.id)
+        self.decisions
+            .iter()
+            .filter(|decision| !decision.is_kept())
+            .map(|decision| decision.id)
     }
 
     /// Whether more than half of the group goes: that wants `--force`.
@@ -121,8 +128,13 @@ impl GroupPlan {
 
     /// The newest proven snapshot, where the maximum takes it: worth an alarm and a new drill.
     pub fn lost_proof(&self) -> Option<SnapshotId> {
-        let lost = Verdict::Forget(ForgetReason::Maximum { newest_proven: true });
-        self.decisions.iter().find(|decision| decision.verdict == lost).map(|decision| decision.id)
+        let lost = Verdict::Forget(ForgetReason::Maximum {
+            newest_proven: true,
+        });
+        self.decisions
+            .iter()
+            .find(|decision| decision.verdict == lost)
+            .map(|decision| decision.id)
     }
 }
 
@@ -138,7 +150,11 @@ pub fn plan(
     let mut groups: BTreeMap<&GroupKey, Vec<Member<'_>>> = BTreeMap::new();
     for candidate in candidates {
         let taken = effective_time(candidate.captured, candidate.stored, now);
-        let member = Member { candidate, taken, reasons: Vec::new() };
+        let member = Member {
+            candidate,
+            taken,
+            reasons: Vec::new(),
+        };
         groups.entry(&candidate.group).or_default().push(member);
     }
     let decide = |(key, members): (&GroupKey, Vec<Member<'_>>)| GroupPlan {
@@ -167,7 +183,9 @@ fn decide_group(
         .find(|member| member.candidate.proven && !member.candidate.flawed)
         .map(|member| member.candidate.id);
     keep_held_and_young(policy, &mut members, now, zone);
-    let oldest = policy.max.map_or(Timestamp(i64::MIN), |max| max.before(now, zone));
+    let oldest = policy
+        .max
+        .map_or(Timestamp(i64::MIN), |max| max.before(now, zone));
     let too_old = |member: &Member<'_>| member.reasons.is_empty() && member.taken < oldest;
     let (expired, mut members): (Vec<_>, Vec<_>) = members.into_iter().partition(too_old);
     keep_newest(&mut members, proven);
@@ -253,7 +271,11 @@ fn apply_rules(policy: &Policy, members: &mut [Member<'_>], zone: &TimeZone) {
         }
     }
     for member in members {
-        for tag in policy.keep_tags.iter().filter(|tag| tag.matches(&member.candidate.tags)) {
+        for tag in policy
+            .keep_tags
+            .iter()
+            .filter(|tag| tag.matches(&member.candidate.tags))
+        {
             member.reasons.push(KeepReason::Tag(tag.to_string()));
         }
         if policy.keep_forever {
@@ -284,7 +306,11 @@ fn representatives(members: &[Member<'_>], period: Period, zone: &TimeZone) -> V
         let position = *by_bucket.entry(bucket).or_insert(stretches.len());
         if position == stretches.len() {
             let rank = position as u64;
-            stretches.push(Stretch { rank, newest: place, complete: None });
+            stretches.push(Stretch {
+                rank,
+                newest: place,
+                complete: None,
+            });
         }
         let stretch = &mut stretches[position];
         if !member.candidate.flawed && stretch.complete.is_none() {

@@ -36,7 +36,13 @@ pub struct GroupBy {
 
 impl Default for GroupBy {
     fn default() -> Self {
-        Self { writer: true, host: true, source: true, tags: false, job: false }
+        Self {
+            writer: true,
+            host: true,
+            source: true,
+            tags: false,
+            job: false,
+        }
     }
 }
 
@@ -50,8 +56,13 @@ impl FromStr for GroupBy {
 
     /// Field names with commas between, or `none` for a single group.
     fn from_str(text: &str) -> Result<Self, GroupByError> {
-        let mut fields =
-            Self { writer: false, host: false, source: false, tags: false, job: false };
+        let mut fields = Self {
+            writer: false,
+            host: false,
+            source: false,
+            tags: false,
+            job: false,
+        };
         if text == "none" {
             return Ok(fields);
         }
@@ -115,7 +126,11 @@ impl fmt::Display for GroupKey {
             tags,
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        f.write_str(if text.is_empty() { "all snapshots" } else { &text })
+        f.write_str(if text.is_empty() {
+            "all snapshots"
+        } else {
+            &text
+        })
     }
 }
 

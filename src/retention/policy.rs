@@ -25,8 +25,14 @@ pub enum Period {
 
 impl Period {
     /// All of them, shortest first: the order of the arrays in [`Policy`].
-    pub const ALL: [Self; 6] =
-        [Self::Each, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+    pub const ALL: [Self; 6] = [
+        Self::Each,
+        Self::Hour,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Year,
+    ];
 
     /// Names the stretch that `moment` lies in. Equal for two moments exactly when they share it.
     pub(crate) fn bucket(self, moment: Timestamp, zone: &TimeZone) -> Bucket {

@@ -45,7 +45,10 @@ impl FromStr for TagPattern {
         if key.trim().is_empty() {
             return Err(TagPatternError(text.chars().take(80).collect()));
         }
-        Ok(Self { key: key.to_owned(), value })
+        Ok(Self {
+            key: key.to_owned(),
+            value,
+        })
     }
 }
 
@@ -122,7 +125,9 @@ impl Filters {
         };
         let job = summary.job.as_ref();
         visible
-            && any(&self.sources, |wanted| source_matches(&summary.source, wanted))
+            && any(&self.sources, |wanted| {
+                source_matches(&summary.source, wanted)
+            })
             && any(&self.hosts, |wanted| summary.host == *wanted)
             && any(&self.jobs, |wanted| job == Some(wanted))
             && self.tags.iter().all(|tag| tag.matches(&summary.tags))

@@ -111,7 +111,10 @@ impl AskedTime {
             Self::Day(date) => end_of_day(date, zone)?,
             Self::Today(time) => today(time, now, zone)?,
         };
-        Ok(Moment { timestamp, zone: zone.clone() })
+        Ok(Moment {
+            timestamp,
+            zone: zone.clone(),
+        })
     }
 }
 
@@ -151,7 +154,9 @@ fn end_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, MomentError> {
         .and_then(|midnight| midnight.start_of_day())
         .map_err(|_| range())?;
     let nanoseconds = start.timestamp().as_nanosecond() - 1;
-    i64::try_from(nanoseconds).map(Timestamp).map_err(|_| range())
+    i64::try_from(nanoseconds)
+        .map(Timestamp)
+        .map_err(|_| range())
 }
 
 fn today(time: Time, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, MomentError> {

@@ -109,16 +109,23 @@ impl FromStr for SnapshotPath {
     type Err = ParseSelectorError;
 
     /// Splits at the first colon; after `@`, at the first that leaves the longest valid time before
-    /// it, so that `@03:01:30` is a time and `@03:01:app.db` a time and a path.
+    /// it, so that `@03:01:30` is a time and `@03:01:app.db` a time and a path. There a path does
+    /// not begin with one or two digits alone: that is a mistyped time (`./10` names such a file).
     fn from_str(text: &str) -> Result<Self, ParseSelectorError> {
         if !text.starts_with('@') {
             return match text.split_once(':') {
-                None => Ok(Self { selector: text.parse()?, path: None }),
+                None => Ok(Self {
+                    selector: text.parse()?,
+                    path: None,
+                }),
                 Some((selector, path)) => Self::with_path(text, selector.parse()?, path),
             };
         }
         if let Ok(selector) = text.parse() {
-            return Ok(Self { selector, path: None });
+            return Ok(Self {
+                selector,
+                path: None,
+            });
         }
         let colons: Vec<usize> = text
             .bytes()
@@ -128,12 +135,24 @@ impl FromStr for SnapshotPath {
             .map(|(position, _)| position)
             .collect();
         for position in colons.into_iter().rev() {
-            if let Ok(selector) = text[..position].parse() {
-                return Self::with_path(text, selector, &text[position + 1..]);
-            }
+            let path = &text[position + 1..];
+            let Ok(selector) = text[..position].parse() else {
+                continue;
+            };
+            return if looks_like_time(path) {
+                Err(ParseSelectorError::Time(shown(text)))
+            } else {
+                Self::with_path(text, selector, path)
+            };
         }
         Err(ParseSelectorError::Time(shown(text)))
     }
+}
+
+/// Whether `path` may be the tail of a mistyped time, as in `@03:01:3`.
+fn looks_like_time(path: &str) -> bool {
+    let start = path.split([':', '.', '+', '-', 'Z']).next().unwrap_or(path);
+    fixed_digits(start, 1..=2).is_some()
 }
 
 impl SnapshotPath {
@@ -141,7 +160,10 @@ impl SnapshotPath {
         if path.is_empty() {
             return Err(ParseSelectorError::EmptyPath(shown(text)));
         }
-        Ok(Self { selector, path: Some(path.to_owned()) })
+        Ok(Self {
+            selector,
+            path: Some(path.to_owned()),
+        })
     }
 }
 

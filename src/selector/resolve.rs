@@ -87,7 +87,10 @@ pub enum SelectError {
         candidates: Vec<SourceCandidate>,
     },
     /// Not so many good ones.
-    #[error("{selector} names no snapshot: {usable} can be used{}", passed_by(skipped))]
+    #[error(
+        "{selector} names no snapshot: {usable} can be used{}",
+        passed_by(skipped)
+    )]
     TooFew {
         /// What was asked for.
         selector: String,
@@ -113,12 +116,14 @@ pub enum SelectError {
         selector: String,
         /// Why.
         #[source]
-        source: MomentError,
+        source: Box<MomentError>,
     },
 }
 
 fn ids(matches: &[Listed]) -> String {
-    let ids = matches.iter().map(|listed| listed.id.to_string()[..12].to_owned());
+    let ids = matches
+        .iter()
+        .map(|listed| listed.id.to_string()[..12].to_owned());
     joined(ids, matches.len())
 }
 
@@ -215,10 +220,12 @@ pub fn resolve<'a>(
             latest(selector, *back, &passing)
         }
         Selector::At(time) => {
-            let moment = time.resolve(now, zone).map_err(|source| SelectError::Time {
-                selector: selector.to_string(),
-                source,
-            })?;
+            let moment = time
+                .resolve(now, zone)
+                .map_err(|source| SelectError::Time {
+                    selector: selector.to_string(),
+                    source: Box::new(source),
+                })?;
             one_source(selector, &passing, snapshots, filters, now)?;
             at(moment, &passing, now)
         }
@@ -269,9 +276,15 @@ fn by_prefix<'a>(
     let begins = |summary: &Summary| summary.id.to_string().starts_with(prefix);
     let matches: Vec<&Summary> = passing.iter().copied().filter(|s| begins(s)).collect();
     match matches[..] {
-        [snapshot] => Ok(Resolved { snapshot, skipped: Vec::new(), asked: None }),
+        [snapshot] => Ok(Resolved {
+            snapshot,
+            skipped: Vec::new(),
+            asked: None,
+        }),
         [] => Err(match snapshots.iter().find(|summary| begins(summary)) {
-            None => SelectError::NoSuchId { prefix: prefix.to_owned() },
+            None => SelectError::NoSuchId {
+                prefix: prefix.to_owned(),
+            },
             Some(found) if found.hidden && filters.visibility == Visibility::Visible => {
                 SelectError::Forgotten(found.id)
             }
@@ -321,11 +334,21 @@ fn latest<'a>(
     for &snapshot in passing {
         match snapshot.flaw() {
             Some(flaw) => skipped.push((snapshot.id, flaw)),
-            None if usable == back => return Ok(Resolved { snapshot, skipped, asked: None }),
+            None if usable == back => {
+                return Ok(Resolved {
+                    snapshot,
+                    skipped,
+                    asked: None,
+                });
+            }
             None => usable += 1,
         }
     }
-    Err(SelectError::TooFew { selector: selector.to_string(), usable, skipped })
+    Err(SelectError::TooFew {
+        selector: selector.to_string(),
+        usable,
+        skipped,
+    })
 }
 
 fn at<'a>(
@@ -338,14 +361,29 @@ fn at<'a>(
     for &snapshot in passing.iter().filter(|s| taken(s) <= moment.timestamp) {
         match snapshot.flaw() {
             Some(flaw) => skipped.push((snapshot.id, flaw)),
-            None => return Ok(Resolved { snapshot, skipped, asked: Some(moment) }),
+            None => {
+                return Ok(Resolved {
+                    snapshot,
+                    skipped,
+                    asked: Some(moment),
+                });
+            }
         }
     }
-    let oldest = passing.iter().rev().find(|summary| summary.flaw().is_none());
+    let oldest = passing
+        .iter()
+        .rev()
+        .find(|summary| summary.flaw().is_none());
     Err(SelectError::NoneBefore {
         oldest: oldest.map(|summary| {
             let timestamp = taken(summary);
-            (summary.id, Moment { timestamp, zone: moment.zone.clone() })
+            (
+                summary.id,
+                Moment {
+                    timestamp,
+                    zone: moment.zone.clone(),
+                },
+            )
         }),
         moment: moment.to_string(),
         skipped,

@@ -90,14 +90,26 @@ pub fn elapsed(duration: Duration) -> String {
     if days > 0 {
         two(format!("{days}d"), hours % 24, format!("{}h", hours % 24))
     } else if hours > 0 {
-        two(format!("{hours}h"), minutes % 60, format!("{:02}m", minutes % 60))
+        two(
+            format!("{hours}h"),
+            minutes % 60,
+            format!("{:02}m", minutes % 60),
+        )
     } else if minutes > 0 {
-        two(format!("{minutes}m"), seconds % 60, format!("{:02}s", seconds % 60))
+        two(
+            format!("{minutes}m"),
+            seconds % 60,
+            format!("{:02}s", seconds % 60),
+        )
     } else {
         format!("{seconds}s")
     }
 }
 
 fn two(large: String, small: u64, small_text: String) -> String {
-    if small == 0 { large } else { format!("{large} {small_text}") }
+    if small == 0 {
+        large
+    } else {
+        format!("{large} {small_text}")
+    }
 }

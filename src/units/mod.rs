@@ -154,12 +154,7 @@ impl Span {
         }
         jiff::Span::new()
             .try_months(self.months)
-            .and_then(|months| {
-                moment
-                    .to_jiff()
-                    .to_zoned(zone.clone())
-                    .checked_sub(months)
-            })
+            .and_then(|months| moment.to_jiff().to_zoned(zone.clone()).checked_sub(months))
             .map_or(i128::from(i64::MIN), |zoned| {
                 zoned.timestamp().as_nanosecond()
             })

@@ -42,7 +42,11 @@ fn number(text: &str) -> Result<(Number, &str), UnitProblem> {
     }
     let whole = whole.parse().map_err(|_| UnitProblem::TooLarge)?;
     let Some(decimals) = rest.strip_prefix('.') else {
-        let number = Number { whole, fraction: 0, scale: 1 };
+        let number = Number {
+            whole,
+            fraction: 0,
+            scale: 1,
+        };
         return Ok((number, rest));
     };
     let (fraction, rest) = digits(decimals);
@@ -51,11 +55,20 @@ fn number(text: &str) -> Result<(Number, &str), UnitProblem> {
     }
     let scale = fraction.bytes().fold(1, |scale, _| scale * 10);
     let fraction = fraction.parse().map_err(|_| UnitProblem::Decimals)?;
-    Ok((Number { whole, fraction, scale }, rest))
+    Ok((
+        Number {
+            whole,
+            fraction,
+            scale,
+        },
+        rest,
+    ))
 }
 
 fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -162,7 +175,11 @@ fn duration_unit(unit: &str) -> Result<DurationUnit, UnitProblem> {
         "s" | "sec" | "second" | "seconds" => (0, 0, 1),
         _ => return Err(UnitProblem::UnknownUnit(unit.to_owned())),
     };
-    Ok(DurationUnit { rank, months, seconds })
+    Ok(DurationUnit {
+        rank,
+        months,
+        seconds,
+    })
 }
 
 /// Reads a length of time: whole numbers with units from large to small, such as `1h30m`, `2w`,

@@ -51,7 +51,10 @@ fn golden_size_errors() {
     ];
     for (text, problem) in table {
         let message = parse_size(text).unwrap_err().to_string();
-        assert_eq!(message, format!("{text:?} is not a size: {problem}; {like}"));
+        assert_eq!(
+            message,
+            format!("{text:?} is not a size: {problem}; {like}")
+        );
     }
     assert_eq!(
         parse_size("10Mb").unwrap_err().to_string(),
@@ -111,12 +114,23 @@ fn golden_span_errors() {
         ("1d and 2h", "it does not begin with a number", like),
         ("1001y", "it is too large", like),
         ("18446744073709551615w", "it is too large", like),
-        ("1.5h", "it is not a whole number", "combine units instead, such as 1h30m"),
-        ("1M", "\"M\" can mean two things", "m is minutes, mo is months"),
+        (
+            "1.5h",
+            "it is not a whole number",
+            "combine units instead, such as 1h30m",
+        ),
+        (
+            "1M",
+            "\"M\" can mean two things",
+            "m is minutes, mo is months",
+        ),
     ];
     for (text, problem, advice) in table {
         let message = parse_span(text).unwrap_err().to_string();
-        assert_eq!(message, format!("{text:?} is not a duration: {problem}; {advice}"));
+        assert_eq!(
+            message,
+            format!("{text:?} is not a duration: {problem}; {advice}")
+        );
     }
     assert_eq!(
         parse_duration("1mo").unwrap_err().to_string(),
@@ -132,7 +146,15 @@ fn percentages() {
     assert_eq!(parse_percent("0.25 %").unwrap().millionths(), 2500);
     assert_eq!(parse_percent("100%").unwrap().of(u64::MAX), u64::MAX);
     assert_eq!(parse_percent("20%").unwrap().of(1204), 240);
-    for text in ["5", "100.0001%", "-5%", "NaN%", "5 percent", "0.00001%", "%"] {
+    for text in [
+        "5",
+        "100.0001%",
+        "-5%",
+        "NaN%",
+        "5 percent",
+        "0.00001%",
+        "%",
+    ] {
         assert!(parse_percent(text).is_err(), "{text}");
     }
     assert_eq!(
@@ -168,7 +190,10 @@ fn spans_follow_the_calendar() {
         "a day is 24 hours"
     );
     let ages = parse_span("900y").unwrap();
-    assert_eq!(ages.before(at("2026-01-01T00:00:00Z"), &berlin), Timestamp(i64::MIN));
+    assert_eq!(
+        ages.before(at("2026-01-01T00:00:00Z"), &berlin),
+        Timestamp(i64::MIN)
+    );
 }
 
 #[test]
@@ -187,7 +212,9 @@ fn spans_compare_without_a_date() {
         ("1y", "366d", false),
     ];
     for (one, other, expected) in table {
-        let exceeds = parse_span(one).unwrap().may_exceed(parse_span(other).unwrap());
+        let exceeds = parse_span(one)
+            .unwrap()
+            .may_exceed(parse_span(other).unwrap());
         assert_eq!(exceeds, expected, "{one} against {other}");
     }
 }
