@@ -10,6 +10,10 @@ pub mod format;
 pub mod id;
 pub mod limits;
 pub mod monitor;
+pub mod units;
+
+pub mod retention;
+pub mod selector;
 
 pub mod repository;
 pub mod source;
