@@ -1,11 +1,13 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![forbid(unsafe_code)]
 
+pub mod archiver;
 pub mod chunker;
 pub mod codec;
 pub mod crypto;
 pub mod entry;
 pub mod env;
+pub mod explain;
 pub mod format;
 pub mod id;
 pub mod limits;

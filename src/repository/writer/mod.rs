@@ -216,6 +216,16 @@ impl<'a> WriteSession<'a> {
         }
     }
 
+    /// Whether a blob is usable, without promising to store it.
+    pub fn is_known(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
+        if self.state().pending.contains_key(&id) {
+            return Ok(true);
+        }
+        let pack = self.usable(id, kind)?;
+        self.state().relied_on.extend(pack);
+        Ok(pack.is_some())
+    }
+
     /// The pack that makes a blob usable: listed, not named by a prune, by an author to rely on.
     fn usable(&self, id: BlobId, kind: BlobKind) -> Result<Option<PackId>, WriteError> {
         for located in self.reader.index().lookup(&id)? {

@@ -1,0 +1,14 @@
+//! Taking a snapshot: a source drives, a tree of blobs comes out.
+//!
+//! Reading, cutting, hashing, compressing, sealing and storing overlap: the source's thread reads
+//! and cuts, workers do the rest. Memory is bounded by the number of workers.
+
+mod content;
+mod directory;
+mod group;
+mod reading;
+mod sink;
+mod stat_cache;
+mod workers;
+
+pub use sink::{ArchiveError, ArchiveOptions, Archived, archive, checked};
