@@ -228,7 +228,7 @@ fn settle(target: &Path, cancel: &Cancel) -> Result<bool, ReplaceError> {
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Ok(false),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                Err(in_use(target, Occupant::Locked))
+                Err(in_use(target, Occupant::Locked { process: None }))
             }
             _ => Err(ReplaceError::Engine {
                 operation: "checkpoint",

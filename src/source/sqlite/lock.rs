@@ -9,13 +9,17 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Who has a database open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occupant {
     /// Somebody holds a SQLite lock on it: every open connection in WAL mode does, and every
     /// transaction in rollback-journal mode.
-    Locked,
+    Locked {
+        /// A process that has it open, as far as this user may see.
+        process: Option<u32>,
+    },
     /// This process has it open and idle. Only processes of the same user are seen, unless run by
     /// root.
     Process(u32),
@@ -26,7 +30,10 @@ pub enum Occupant {
 impl std::fmt::Display for Occupant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Locked => f.write_str("another process holds a lock on it"),
+            Self::Locked {
+                process: Some(process),
+            } => write!(f, "process {process} has it open and locked"),
+            Self::Locked { process: None } => f.write_str("another process holds a lock on it"),
             Self::Process(id) => write!(f, "process {id} has it open"),
             Self::ThisProcess => f.write_str("this process has it open"),
         }
@@ -46,6 +53,12 @@ impl ExclusiveFile {
     /// Locks the database at `path`, without waiting and without writing; `Err` inside says who
     /// prevents it. The file must be writable, and stays as it is.
     pub fn acquire(path: &Path) -> Result<Result<Self, Occupant>, SourceError> {
+        // Before the file is opened here: a child process between fork and exec would show our own
+        // descriptor.
+        let metadata = path
+            .metadata()
+            .map_err(|error| failure("look at", path, error))?;
+        let process = process_with(metadata.dev(), metadata.ino());
         let (claim, file) = match Claim::raw(path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -56,13 +69,12 @@ impl ExclusiveFile {
         // All of SQLite's locks are ranges within the file: one over everything meets them all.
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Err(Occupant::Locked)),
+            Err(Errno::AGAIN | Errno::ACCESS) => {
+                return Ok(Err(Occupant::Locked { process }));
+            }
             Err(error) => return Err(failure("lock", path, error.into())),
         }
-        let metadata = file
-            .metadata()
-            .map_err(|error| failure("look at", path, error))?;
-        if let Some(process) = process_with(metadata.dev(), metadata.ino()) {
+        if let Some(process) = process {
             return Ok(Err(Occupant::Process(process)));
         }
         Ok(Ok(Self {
@@ -78,6 +90,9 @@ pub fn lock_probe(path: &Path) -> Result<Option<Occupant>, SourceError> {
     Ok(ExclusiveFile::acquire(path)?.err())
 }
 
+/// How long a descriptor inherited by a starting child process may last.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
+
 /// The first other process that has the file open, as far as this user may see: an idle connection
 /// in rollback-journal mode holds no lock at all, but would go on writing to the file that was
 /// replaced.
@@ -88,7 +103,12 @@ fn process_with(device: u64, inode: u64) -> Option<u32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|process| *process != own)
-        .find(|process| has_open(*process, device, inode))
+        .find(|process| {
+            has_open(*process, device, inode) && {
+                std::thread::sleep(SECOND_LOOK);
+                has_open(*process, device, inode)
+            }
+        })
 }
 
 fn has_open(process: u32, device: u64, inode: u64) -> bool {
