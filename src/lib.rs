@@ -20,3 +20,4 @@ pub mod selector;
 pub mod repository;
 pub mod source;
 pub mod store;
+pub mod target;

@@ -4,6 +4,8 @@
 //! with a way to open their content. Entries of one directory come sorted by name (byte order).
 //! A source cannot name a repository, a chunk or a key.
 
+pub mod sqlite;
+
 use crate::entry::{ChangeStamp, Entry, Facts, Layout};
 use crate::monitor::{Cancel, Interrupted, Monitor};
 
