@@ -14,6 +14,8 @@ pub mod limits;
 pub mod monitor;
 pub mod units;
 
+pub mod tree;
+
 pub mod retention;
 pub mod selector;
 

@@ -48,11 +48,7 @@ impl ContentBuilder {
     }
 
     /// Adds the next chunk or hole.
-    pub(super) fn push(
-        &mut self,
-        child: Child,
-        workers: &Workers<'_>,
-    ) -> Result<(), WriteError> {
+    pub(super) fn push(&mut self, child: Child, workers: &Workers<'_>) -> Result<(), WriteError> {
         let mut child = child;
         for height in 0.. {
             if height == self.levels.len() {
@@ -70,10 +66,7 @@ impl ContentBuilder {
     }
 
     /// Ends the file: nothing, its only chunk, or the root of its list.
-    pub(super) fn finish(
-        mut self,
-        workers: &Workers<'_>,
-    ) -> Result<Child, WriteError> {
+    pub(super) fn finish(mut self, workers: &Workers<'_>) -> Result<Child, WriteError> {
         let mut carried: Option<Child> = None;
         let top = self.levels.len() - 1;
         for (height, level) in self.levels.iter_mut().enumerate() {

@@ -62,8 +62,8 @@ impl DirectoryBuilder {
         workers: &Workers<'_>,
     ) -> Result<(), WriteError> {
         let count = self.entries.len() + 1;
-        let ends = count >= *FAN_OUT.end()
-            || count >= *FAN_OUT.start() && is_boundary(&entry.entry.name);
+        let ends =
+            count >= *FAN_OUT.end() || count >= *FAN_OUT.start() && is_boundary(&entry.entry.name);
         self.entries.push(entry);
         self.children.push(child);
         match ends {
@@ -72,10 +72,7 @@ impl DirectoryBuilder {
         }
     }
 
-    fn store_leaf(
-        &mut self,
-        workers: &Workers<'_>,
-    ) -> Result<(), WriteError> {
+    fn store_leaf(&mut self, workers: &Workers<'_>) -> Result<(), WriteError> {
         let entries = std::mem::take(&mut self.entries);
         let children = std::mem::take(&mut self.children);
         let first = entries.first().map(|entry| entry.entry.name.clone());

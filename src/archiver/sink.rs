@@ -305,9 +305,11 @@ impl TreeSink<'_, '_> {
 
 /// What was checked at capture, over all members: `quick_check`, for example.
 pub fn checked(facts: &[(Vec<u8>, Facts)]) -> Option<String> {
-    let mut checks = facts.iter().filter_map(|(_, facts)| match facts.get("check") {
-        Some(Fact::Text(check)) => Some(check.clone()),
-        _ => None,
-    });
+    let mut checks = facts
+        .iter()
+        .filter_map(|(_, facts)| match facts.get("check") {
+            Some(Fact::Text(check)) => Some(check.clone()),
+            _ => None,
+        });
     checks.next()
 }

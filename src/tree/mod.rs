@@ -1,0 +1,10 @@
+//! A snapshot's tree, as it is stored: reading directories, finding paths, walking.
+//!
+//! Everything read is verified by its id before it is looked at; counts, heights and depths are
+//! bounded, so that a hostile tree ends in an error, not in an endless walk.
+
+mod content;
+mod directory;
+
+pub use content::{Piece, for_each_piece};
+pub use directory::{Descend, Node, TreeError, find, read_directory, walk};
