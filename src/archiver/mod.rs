@@ -7,8 +7,13 @@ mod content;
 mod directory;
 mod group;
 mod reading;
+mod run;
 mod sink;
 mod stat_cache;
 mod workers;
 
+pub use run::{OpenSource, Parent, Run, SnapshotError, SnapshotRequest, Taken};
 pub use sink::{ArchiveError, ArchiveOptions, Archived, archive, checked};
+
+#[cfg(test)]
+mod tests;

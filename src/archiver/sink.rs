@@ -33,6 +33,8 @@ pub struct ArchiveOptions {
     /// Whether content that cannot be read fails the capture (a database, a stream) instead of
     /// being reported and left out (a file of a tree).
     pub strict: bool,
+    /// Whether unchanged files may be taken from the stat cache without being read.
+    pub use_cache: bool,
 }
 
 /// A captured tree, all of whose blobs were handed to the session.
@@ -86,6 +88,7 @@ pub fn archive<'a>(
             monitor,
             cancel,
             strict: options.strict,
+            use_cache: options.use_cache,
             reading: FileReader::new(session.chunker(), monitor),
             stat_cache: StatCache::new(session, &options.source),
             stack: vec![DirectoryBuilder::new(None)],
@@ -130,6 +133,7 @@ struct TreeSink<'x, 'a> {
     monitor: &'x dyn Monitor,
     cancel: &'x Cancel,
     strict: bool,
+    use_cache: bool,
     reading: FileReader<'x>,
     stat_cache: StatCache<'x, 'a>,
     stack: Vec<DirectoryBuilder>,
@@ -220,6 +224,7 @@ impl Sink for TreeSink<'_, '_> {
         self.top()?.check_order(&entry.name).map_err(wrap)?;
         let path = self.path_of(&entry.name);
         if let Some(stamp) = &stamp
+            && self.use_cache
             && let Some(child) = self.stat_cache.get(&path, stamp).map_err(wrap)?
         {
             self.monitor.advance(stamp.size);

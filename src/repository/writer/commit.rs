@@ -18,9 +18,9 @@ use crate::repository::{SessionError, put_named};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// Rows after which a segment is written while the run goes on: a crashed run's chunks are found
-/// again through it.
-const SEGMENT_ROWS_TARGET: usize = 16_384;
+/// Packs after which a segment is written while the run goes on: what a crashed run stored is
+/// found again through it.
+const SEGMENT_PACKS_TARGET: usize = 16;
 
 /// A snapshot about to be committed.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl WriteSession<'_> {
         let link = &self.keys.link.1;
         self.packs
             .push(blob, link, repository.store(), repository.entropy())?;
-        if self.packs.rows_waiting() >= SEGMENT_ROWS_TARGET {
+        if self.packs.packs_waiting() >= SEGMENT_PACKS_TARGET {
             self.write_segments()?;
             self.session.beat(repository)?;
         }
@@ -132,8 +132,12 @@ impl WriteSession<'_> {
         Ok(())
     }
 
-    /// Commits a snapshot: when this returns its id, the snapshot is durable and visible.
-    pub fn commit(&self, mut parts: SnapshotParts) -> Result<SnapshotId, CommitError> {
+    /// Commits a snapshot and returns its id and its label, totals filled in: when this returns,
+    /// the snapshot is durable and visible.
+    pub fn commit(
+        &self,
+        mut parts: SnapshotParts,
+    ) -> Result<(SnapshotId, SnapshotLabel), CommitError> {
         self.flush()?;
         let gone = self.vanished_packs().map_err(WriteError::from)?;
         if !gone.is_empty() {
@@ -163,7 +167,7 @@ impl WriteSession<'_> {
         // The next snapshot of this session counts its own growth.
         state.statistics = BlobStatistics::default();
         self.packs.reset_bytes();
-        Ok(id)
+        Ok((id, parts.label))
     }
 
     fn encode_snapshot(&self, parts: &SnapshotParts) -> Result<Vec<u8>, WriteError> {

@@ -115,9 +115,9 @@ impl PackSink {
         std::mem::take(&mut lock(&self.stored))
     }
 
-    /// How many rows wait for a segment.
-    pub(super) fn rows_waiting(&self) -> usize {
-        lock(&self.stored).iter().map(|pack| pack.rows.len()).sum()
+    /// How many packs wait for a segment.
+    pub(super) fn packs_waiting(&self) -> usize {
+        lock(&self.stored).len()
     }
 
     fn store(

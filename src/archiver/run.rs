@@ -1,0 +1,332 @@
+//! One run: sessions, parents, commits, and the set that joins its snapshots.
+
+use crate::archiver::sink::{ArchiveError, ArchiveOptions, Archived, archive, checked};
+use crate::codec::Effort;
+use crate::env::Timestamp;
+use crate::format::protocol::Set;
+use crate::format::snapshot::{REMARKS_MAX, SnapshotBody, SnapshotLabel, Totals, WireFacts};
+use crate::id::{PackId, SetId, SnapshotId};
+use crate::monitor::{Cancel, Monitor};
+use crate::repository::index::Index;
+use crate::repository::{
+    CommitError, KeyError, RecordLoadError, Repository, Snapshot, SnapshotParts, WriteError,
+    WriteSession,
+};
+use crate::source::{Source, SourceError};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+/// A capture is repeated this often when what it relied on went away meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What a snapshot is to be.
+#[derive(Debug, Clone)]
+pub struct SnapshotRequest {
+    /// Identity of the source: scheme and canonical path, or host, port and database.
+    pub source: String,
+    /// Host name.
+    pub host: String,
+    /// Tags, key and value.
+    pub tags: BTreeMap<String, String>,
+    /// Labels, such as sensitivity.
+    pub labels: BTreeMap<String, String>,
+    /// The job that asks for it.
+    pub job: Option<String>,
+    /// The time to record instead of now: a back-fill.
+    pub captured: Option<Timestamp>,
+    /// The domain to write into; the default one without.
+    pub domain: Option<String>,
+    /// Names at the root and the paths they come from.
+    pub roots: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The user the program runs as.
+    pub user: String,
+    /// Which snapshot to compare with.
+    pub parent: Parent,
+    /// Compression effort.
+    pub effort: Effort,
+    /// Worker threads.
+    pub workers: usize,
+    /// Whether content that cannot be read fails the snapshot.
+    pub strict: bool,
+}
+
+/// Which snapshot a new one is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parent {
+    /// The newest of the same source and host.
+    #[default]
+    Newest,
+    /// None: everything is read.
+    Without,
+    /// This one.
+    Given(SnapshotId),
+}
+
+/// A committed snapshot.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its name.
+    pub id: SnapshotId,
+    /// What it was compared with.
+    pub parent: Option<SnapshotId>,
+    /// What it says of itself.
+    pub label: SnapshotLabel,
+    /// What was captured.
+    pub archived: Archived,
+}
+
+/// A snapshot was not taken. Nothing that was saved before is touched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The capture failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Writing failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The domain cannot be written to.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The snapshots cannot be listed.
+    #[error(transparent)]
+    Record(#[from] RecordLoadError),
+}
+
+/// Opens the source of one attempt. A source that can be read only once (a pipe) fails when it is
+/// asked again.
+pub type OpenSource<'f> = dyn FnMut() -> Result<Box<dyn Source>, SourceError> + 'f;
+
+/// The snapshots of one run: one set.
+#[derive(Debug)]
+pub struct Run<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    set: SetId,
+    taken: Vec<SnapshotId>,
+}
+
+impl<'a> Run<'a> {
+    /// Begins a run.
+    pub fn new(repository: &'a Repository, index: &'a Index) -> Result<Self, WriteError> {
+        Ok(Self {
+            repository,
+            index,
+            set: SetId(repository.entropy().array()?),
+            taken: Vec::new(),
+        })
+    }
+
+    /// The set's name.
+    pub fn set(&self) -> SetId {
+        self.set
+    }
+
+    /// Takes a snapshot: when this returns, it is durable and visible.
+    pub fn snapshot(
+        &mut self,
+        request: &SnapshotRequest,
+        open: &mut OpenSource<'_>,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<Taken, SnapshotError> {
+        let mut distrusted = HashSet::new();
+        let mut attempt = 1;
+        loop {
+            let taken = self.attempt(request, open, distrusted.clone(), monitor, cancel);
+            match taken {
+                Ok(taken) => {
+                    self.taken.push(taken.id);
+                    return Ok(taken);
+                }
+                Err(SnapshotError::Commit(
+                    error @ (CommitError::Vanished(_) | CommitError::Fenced(_)),
+                )) if attempt < ATTEMPTS => {
+                    monitor.warn(&format!("{error}; capturing again"));
+                    if let CommitError::Vanished(packs) = error {
+                        distrusted.extend(packs);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    fn attempt(
+        &self,
+        request: &SnapshotRequest,
+        open: &mut OpenSource<'_>,
+        distrusted: HashSet<PackId>,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<Taken, SnapshotError> {
+        let started = Instant::now();
+        let repository = self.repository;
+        let domain = repository.access().domain(request.domain.as_deref())?;
+        let tag = domain.tag;
+        let session = WriteSession::open(repository, self.index, domain, distrusted, monitor)?;
+        let history = History::load(repository, request, tag)?;
+        let captured = request.captured.unwrap_or(repository.clock().now());
+        let options = ArchiveOptions {
+            effort: request.effort,
+            workers: request.workers,
+            source: format!("{}@{}", request.source, request.host),
+            strict: request.strict,
+            use_cache: request.parent != Parent::Without,
+        };
+        let archived = open()
+            .map_err(ArchiveError::from)
+            .and_then(|mut source| archive(&session, &mut *source, &options, monitor, cancel));
+        let archived = match archived {
+            Ok(archived) => archived,
+            Err(error) => {
+                abandon(session, monitor);
+                return Err(error.into());
+            }
+        };
+        let label = self.label(request, &archived, captured, history.parent, started);
+        let parts = SnapshotParts {
+            root: archived.root,
+            label,
+            body: body(request, &archived),
+            heads: history.heads,
+        };
+        let (id, label) = session.commit(parts)?;
+        session.end()?;
+        Ok(Taken {
+            id,
+            parent: history.parent,
+            label,
+            archived,
+        })
+    }
+
+    fn label(
+        &self,
+        request: &SnapshotRequest,
+        archived: &Archived,
+        captured: Timestamp,
+        parent: Option<SnapshotId>,
+        started: Instant,
+    ) -> SnapshotLabel {
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        SnapshotLabel {
+            source: request.source.clone(),
+            host: request.host.clone(),
+            captured,
+            tags: request.tags.clone(),
+            set: self.set,
+            parent,
+            job: request.job.clone(),
+            complete: archived.problems.is_empty(),
+            suspect: archived.suspect,
+            totals: Totals {
+                milliseconds,
+                ..archived.totals
+            },
+            checked: checked(&archived.facts),
+        }
+    }
+
+    /// Ends the run: joins its snapshots, if there are several, in a set. `complete` says whether
+    /// every source that was asked for has one.
+    pub fn finish(self, complete: bool, monitor: &dyn Monitor) -> Result<(), SnapshotError> {
+        if self.taken.len() < 2 && complete {
+            return Ok(());
+        }
+        let domain = self.repository.access().domain(None)?;
+        let nothing = HashSet::new();
+        let session = WriteSession::open(self.repository, self.index, domain, nothing, monitor)?;
+        session.commit_set(&Set {
+            id: self.set,
+            snapshots: self.taken,
+            complete,
+        })?;
+        Ok(session.end()?)
+    }
+}
+
+/// Ends a session that commits nothing, after listing what it stored: the next run finds it.
+/// When that fails too (a full disk, a lost store) the session stays open, to be closed by a
+/// prune; the first error is the one to report.
+fn abandon(session: WriteSession<'_>, monitor: &dyn Monitor) {
+    let ended = session.flush().and_then(|()| session.end());
+    if let Err(error) = ended {
+        monitor.warn(&format!(
+            "the session stays open until a prune closes it: {}",
+            crate::explain::explain(&error)
+        ));
+    }
+}
+
+/// What was there before.
+struct History {
+    parent: Option<SnapshotId>,
+    heads: Vec<SnapshotId>,
+}
+
+impl History {
+    fn load(
+        repository: &Repository,
+        request: &SnapshotRequest,
+        domain: crate::id::DomainTag,
+    ) -> Result<Self, SnapshotError> {
+        let (list, _) = repository.list_snapshots()?;
+        let same = |snapshot: &&Snapshot| {
+            snapshot.label.source == request.source
+                && snapshot.label.host == request.host
+                && snapshot.domain == domain
+        };
+        let parent = match request.parent {
+            Parent::Newest => list.visible.iter().rfind(same).map(|snapshot| snapshot.id),
+            Parent::Without => None,
+            Parent::Given(id) => Some(id),
+        };
+        let writer = repository.access().writer();
+        let own = |snapshot: &&Snapshot| snapshot.writer == writer;
+        let heads = list.visible.iter().rfind(own).map(|snapshot| snapshot.id);
+        Ok(Self {
+            parent,
+            heads: heads.into_iter().collect(),
+        })
+    }
+}
+
+fn body(request: &SnapshotRequest, archived: &Archived) -> SnapshotBody {
+    let bytes = |bytes: &[u8]| minicbor::bytes::ByteVec::from(bytes.to_vec());
+    let exclusions = archived
+        .exclusions
+        .iter()
+        .take(REMARKS_MAX)
+        .map(|left_out| {
+            (
+                bytes(&left_out.path),
+                left_out.rule.clone(),
+                left_out.reason.clone(),
+                left_out.bytes,
+                left_out.files,
+            )
+        });
+    let problems = archived.problems.iter().take(REMARKS_MAX);
+    let facts = archived.facts.iter();
+    let roots = request.roots.iter();
+    SnapshotBody {
+        roots: roots
+            .map(|(name, path)| (bytes(name), bytes(path)))
+            .collect(),
+        facts: facts
+            .map(|(path, facts)| (bytes(path), WireFacts::from(facts)))
+            .collect(),
+        exclusions: exclusions.collect(),
+        problems: problems
+            .map(|problem| (bytes(&problem.path), problem.message.clone()))
+            .collect(),
+        labels: request.labels.clone(),
+        program: concat!("icecore ", env!("CARGO_PKG_VERSION")).to_owned(),
+        user: request.user.clone(),
+    }
+}
