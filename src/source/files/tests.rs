@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod live_database;
+
 use super::*;
 use crate::entry::{EntryKind, Facts, Layout};
 use crate::env::{SystemClock, Timestamp};
