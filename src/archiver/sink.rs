@@ -240,6 +240,9 @@ impl Sink for TreeSink<'_, '_> {
                 if self.strict {
                     return Err(wrap(SourceFailure(error)));
                 }
+                if error.has_vanished() {
+                    return Ok(());
+                }
                 let message = crate::explain::explain(&error);
                 self.problem(Problem { path, message });
                 return Ok(());

@@ -4,7 +4,14 @@
 //! with a way to open their content. Entries of one directory come sorted by name (byte order).
 //! A source cannot name a repository, a chunk or a key.
 
+pub mod dotenv;
+pub mod environment;
+pub mod exclude;
+pub mod files;
+#[cfg(any(test, feature = "testing"))]
+pub mod recording;
 pub mod sqlite;
+pub mod stream;
 
 use crate::entry::{ChangeStamp, Entry, Facts, Layout};
 use crate::monitor::{Cancel, Interrupted, Monitor};
@@ -35,8 +42,12 @@ pub trait Sink {
     /// A symbolic link, FIFO, socket or device.
     fn special(&mut self, entry: Entry) -> Result<(), SinkError>;
 
-    /// A regular file. `stamp` allows the content to be taken from an earlier run without opening
+    /// A regular file; `open` is called before this returns or not at all. When opening or reading
+    /// fails, the receiver leaves the file out and reports a [`Problem`], but none when the file
+    /// [has vanished](SourceError::has_vanished). `stamp` allows the content to be taken from an earlier run without opening
     /// it; `None` where that is never allowed (databases, files changed within the last 2 s).
+    /// Only content that came as [`Layout::Stream`], without facts and
+    /// [`Consistency::Consistent`], may be remembered by its stamp: a database must not be.
     fn file(
         &mut self,
         entry: Entry,
@@ -134,6 +145,16 @@ pub struct SourceError {
     /// The cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl SourceError {
+    /// Whether the file was removed between being listed and being opened: as if it had never been
+    /// there, and no problem.
+    pub fn has_vanished(&self) -> bool {
+        let cause = self.source.downcast_ref::<std::io::Error>();
+        self.operation == "open"
+            && cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 /// The receiver failed: the source passes it on untouched.
