@@ -192,14 +192,14 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn sample() -> Files {
     let mut files = Files::new();
     let mut add = |path: String, layout, bytes| files.insert(path, (layout, bytes));
-    add("a.db".into(), Layout::Pages, noise(1, 70 << 20));
+    add("a.db".into(), Layout::Pages, noise(1, 68 << 20));
     add("empty".into(), Layout::Stream, vec![]);
     add(
         "sub/big.log".into(),
         Layout::Stream,
         b"a line of a log\n".repeat(400_000),
     );
-    add("sub/noise".into(), Layout::Stream, noise(2, 40 << 20));
+    add("sub/noise".into(), Layout::Stream, noise(2, 4 << 20));
     for number in 0..6000 {
         let path = format!("many/{number:05}");
         add(
