@@ -18,3 +18,6 @@ pub mod selector;
 pub mod repository;
 pub mod source;
 pub mod store;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

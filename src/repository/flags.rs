@@ -58,7 +58,8 @@ impl Flags {
     fn last_hides(&self, snapshot: SnapshotId) -> impl Iterator<Item = &(ObjectId, Hide)> {
         let about = move |hide: &Hide| hide.snapshots.contains(&snapshot);
         self.hides.iter().filter(move |(id, hide)| {
-            let overruled = |(_, other): &(ObjectId, Hide)| about(other) && other.after.contains(id);
+            let overruled =
+                |(_, other): &(ObjectId, Hide)| about(other) && other.after.contains(id);
             about(hide) && !self.hides.iter().any(overruled)
         })
     }

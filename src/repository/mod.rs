@@ -3,8 +3,8 @@
 //! Only this layer touches keys and packs. Reading goes through [`Reader`], writing through
 //! [`WriteSession`]; both follow `format-spec/11-ordering.md`.
 
-pub mod index;
 mod flags;
+pub mod index;
 mod keys;
 mod reader;
 mod records;
@@ -22,7 +22,8 @@ pub use records::RecordLoadError;
 pub use session::SessionError;
 pub use snapshots::{Snapshot, SnapshotList};
 pub use writer::{
-    BlobStatistics, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError, WriteSession,
+    BlobStatistics, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError,
+    WriteSession,
 };
 
 use crate::crypto::{Argon2Parameters, Suite};

@@ -218,7 +218,12 @@ impl<'a> Reader<'a> {
             return self.member(located, &plain);
         }
         let mut sealed = vec![0; row.stored as usize];
-        self.fetch(located.pack, located.class, u64::from(row.offset), &mut sealed)?;
+        self.fetch(
+            located.pack,
+            located.class,
+            u64::from(row.offset),
+            &mut sealed,
+        )?;
         self.open_fetched(located, &mut sealed, depth)
     }
 
@@ -269,7 +274,12 @@ impl<'a> Reader<'a> {
         Ok(plain.to_vec())
     }
 
-    fn verify(&self, located: &Located, envelope: &Envelope, plain: &[u8]) -> Result<(), ReadError> {
+    fn verify(
+        &self,
+        located: &Located,
+        envelope: &Envelope,
+        plain: &[u8],
+    ) -> Result<(), ReadError> {
         let row = &located.row;
         let ids = self.repository.access.id_key(envelope.domain);
         match ids.map(|ids| ids.blob_id(row.kind.role(), plain)) {

@@ -123,7 +123,9 @@ impl Repository {
                 Ok(None) => {}
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.is_damage() => {
-                    monitor.warn(&format!("index segment {segment} is damaged and passed over"));
+                    monitor.warn(&format!(
+                        "index segment {segment} is damaged and passed over"
+                    ));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -37,7 +37,12 @@ impl Index {
         for p in packs {
             for row in &p.rows {
                 rows.entry(row.id).or_default().push(Located {
-                    row: *row, pack: p.pack, class: p.class, pack_length: p.length, author: p.author, segment,
+                    row: *row,
+                    pack: p.pack,
+                    class: p.class,
+                    pack_length: p.length,
+                    author: p.author,
+                    segment,
                 });
             }
         }
@@ -45,6 +50,12 @@ impl Index {
     }
     pub fn set_visible(&self, _listed: &[SegmentId]) {}
     pub fn lookup(&self, id: &BlobId) -> Result<Vec<Located>, IndexError> {
-        Ok(self.rows.read().unwrap().get(id).cloned().unwrap_or_default())
+        Ok(self
+            .rows
+            .read()
+            .unwrap()
+            .get(id)
+            .cloned()
+            .unwrap_or_default())
     }
 }

@@ -177,11 +177,19 @@ fn find_epoch<'a>(
 }
 
 impl Unwrapper for Access {
-    fn unwrap(&self, envelope: &Envelope, entry: &KeyEntry) -> Result<Arc<SessionKey>, UnwrapError> {
+    fn unwrap(
+        &self,
+        envelope: &Envelope,
+        entry: &KeyEntry,
+    ) -> Result<Arc<SessionKey>, UnwrapError> {
         // The commitment is part of the key: an entry that was tampered with can only miss.
         let name = (envelope.domain, entry.id, entry.commit);
         let cached = |cache: &HashMap<_, Arc<SessionKey>>| cache.get(&name).cloned();
-        let lock = || self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || {
+            self.unwrapped
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if let Some(key) = cached(&lock()) {
             return Ok(key);
         }

@@ -152,7 +152,14 @@ pub fn create_keys(
         maintenance: Vec::new(),
         statement: 1,
     };
-    put_ring(store, &keyring, new.suite, new.repository, &ring_key, entropy)?;
+    put_ring(
+        store,
+        &keyring,
+        new.suite,
+        new.repository,
+        &ring_key,
+        entropy,
+    )?;
     put_statement(store, &statement, &root)?;
     let slot = owner.seal(new.suite, &bundle.encode(), &root, entropy)?;
     put_slot(store, &slot)?;
@@ -169,7 +176,11 @@ pub(super) fn put_ring(
 ) -> Result<ObjectId, KeyError> {
     let bytes = ring.seal(suite, repository, key, entropy)?;
     let id = ObjectId(*blake3::hash(&bytes).as_bytes());
-    put_named(store, layout::numbered(layout::RINGS, ring.number, &id), &bytes)?;
+    put_named(
+        store,
+        layout::numbered(layout::RINGS, ring.number, &id),
+        &bytes,
+    )?;
     Ok(id)
 }
 

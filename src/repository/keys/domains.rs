@@ -89,7 +89,9 @@ impl Repository {
         let tag = domain.tag;
         let mut statement = self.access.statement.clone();
         let publics = statement.domains.iter_mut();
-        publics.filter(|d| d.tag == tag).for_each(|d| d.erased = true);
+        publics
+            .filter(|d| d.tag == tag)
+            .for_each(|d| d.erased = true);
         let (gone, left) = ring
             .credentials
             .into_iter()

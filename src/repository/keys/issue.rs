@@ -81,8 +81,14 @@ impl Repository {
         let created = self.clock.now();
         let repository = self.config.repository;
         let tags: Vec<_> = domain.iter().map(|domain| domain.tag).collect();
-        let (writer, signing, certificate) =
-            new_writer(repository, capabilities, tags.clone(), created, &root, entropy)?;
+        let (writer, signing, certificate) = new_writer(
+            repository,
+            capabilities,
+            tags.clone(),
+            created,
+            &root,
+            entropy,
+        )?;
         let owner = SlotOwner::create(
             self.suite,
             repository,

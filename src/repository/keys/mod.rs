@@ -71,7 +71,9 @@ pub enum KeyError {
     #[error("there is a domain called {0:?} already")]
     DomainExists(String),
     /// The domain's key was in the keyring.
-    #[error("domain {0:?} is not erasable: its key was in the keyring, and copies of that may exist")]
+    #[error(
+        "domain {0:?} is not erasable: its key was in the keyring, and copies of that may exist"
+    )]
     NotErasable(String),
     /// The domain was destroyed.
     #[error("domain {0:?} was destroyed")]

@@ -174,7 +174,11 @@ impl WriteSession<'_> {
         let (label, body) = (parts.label.encode(), parts.body.encode());
         let part = |role: Role, content| PlainPart {
             role,
-            key_number: if role.uses_data_key() { DATA_KEY } else { LINK_KEY },
+            key_number: if role.uses_data_key() {
+                DATA_KEY
+            } else {
+                LINK_KEY
+            },
             key: match role.uses_data_key() {
                 true => &self.keys.data.1,
                 false => &self.keys.link.1,
@@ -197,14 +201,12 @@ impl WriteSession<'_> {
         if missing.is_empty() {
             return Ok(missing);
         }
-        self.repository()
-            .store()
-            .list(layout::PACKS, &mut |info| {
-                if let Some((_, pack)) = layout::parse_pack(info.key.as_str()) {
-                    missing.remove(&pack);
-                }
-                ControlFlow::Continue(())
-            })?;
+        self.repository().store().list(layout::PACKS, &mut |info| {
+            if let Some((_, pack)) = layout::parse_pack(info.key.as_str()) {
+                missing.remove(&pack);
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(missing)
     }
 
@@ -223,7 +225,11 @@ impl WriteSession<'_> {
             .seal_record(&envelope, self.session.id(), &[], &[part])
             .map_err(WriteError::from)?;
         let id = ObjectId(*blake3::hash(&bytes).as_bytes());
-        put_named(repository.store(), layout::by_content(layout::SETS, &id), &bytes)?;
+        put_named(
+            repository.store(),
+            layout::by_content(layout::SETS, &id),
+            &bytes,
+        )?;
         Ok(repository.store().barrier()?)
     }
 

@@ -11,6 +11,7 @@ pub use commit::{CommitError, SnapshotParts};
 pub use seal::{PreparedBlob, Sealer};
 
 use crate::chunker::{ChunkSizes, Chunker};
+use crate::crypto::KemError;
 use crate::env::EntropyError;
 use crate::format::blob::BlobKind;
 use crate::format::envelope::{
@@ -18,7 +19,6 @@ use crate::format::envelope::{
 };
 use crate::format::protocol::SessionKind;
 use crate::id::{BlobId, ObjectId, PackId};
-use crate::crypto::KemError;
 use crate::monitor::Monitor;
 use crate::repository::index::{Index, IndexError, Located};
 use crate::repository::keys::DomainKeys;
@@ -157,7 +157,9 @@ impl<'a> WriteSession<'a> {
             state: Mutex::default(),
             packs: PackSink::new(repository),
         };
-        write_session.packs.set_envelope(write_session.envelope(ObjectType::Pack));
+        write_session
+            .packs
+            .set_envelope(write_session.envelope(ObjectType::Pack));
         Ok(write_session)
     }
 

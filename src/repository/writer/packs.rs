@@ -78,7 +78,8 @@ impl PackSink {
             blob.members
                 .into_iter()
                 .for_each(|member| builder.push_member(member));
-            let rows_full = builder.rows().len() + limits::NODE_CHILDREN_MAX > limits::PACK_ROWS_MAX;
+            let rows_full =
+                builder.rows().len() + limits::NODE_CHILDREN_MAX > limits::PACK_ROWS_MAX;
             match builder.length() >= limits::PACK_BYTES_TARGET || rows_full {
                 true => slot.take(),
                 false => None,

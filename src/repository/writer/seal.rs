@@ -2,7 +2,7 @@
 
 use crate::codec::{self, Compressor, Effort};
 use crate::format::blob::{BlobKind, BlobRow, Codec, Form};
-use crate::format::envelope::{Envelope, SEAL_OVERHEAD, ObjectType};
+use crate::format::envelope::{Envelope, ObjectType, SEAL_OVERHEAD};
 use crate::format::pack::blob_binding;
 use crate::id::BlobId;
 use crate::repository::writer::{DATA_KEY, LINK_KEY, WriteError, WriteSession};
