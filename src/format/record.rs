@@ -217,11 +217,9 @@ impl Record {
         let signature: [u8; SIGNATURE_LENGTH] = reader.array()?;
         reader.end()?;
         certificate.verify(&envelope.repository, root)?;
-        if certificate.writer() != authorship.writer {
-            return Err(bad("its certificate speaks of another writer".into()));
-        }
+        let same_writer = certificate.writer() == authorship.writer;
         let in_domain = envelope.domain.is_zero() || certificate.covers(envelope.domain);
-        if !in_domain || !may_sign(certificate.capabilities(), expected) {
+        if !same_writer || !in_domain || !may_sign(certificate.capabilities(), expected) {
             return Err(CertificateError::Capability(authorship.writer).into());
         }
         certificate
