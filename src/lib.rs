@@ -23,3 +23,6 @@ pub mod repository;
 pub mod source;
 pub mod store;
 pub mod target;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -78,6 +78,9 @@ pub const ARGON2_KIB_MAX: u32 = 4 << 20;
 /// Most Argon2id passes a reader will make.
 pub const ARGON2_PASSES_MAX: u32 = 64;
 
+/// Most Argon2id lanes a reader will run.
+pub const ARGON2_LANES_MAX: u32 = 64;
+
 const _: () = {
     assert!(CHUNK_BYTES_MIN < CHUNK_BYTES_AVERAGE && CHUNK_BYTES_AVERAGE < CHUNK_BYTES_MAX);
     assert!(CHUNK_BYTES_MAX <= 1 << ZSTD_WINDOW_LOG_MAX);

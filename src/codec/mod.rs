@@ -65,15 +65,13 @@ fn decode_frame(
     if frame.get(..4) != Some(&zstd_safe::MAGICNUMBER.to_le_bytes()) {
         return Err(bad("not a zstd frame"));
     }
+    check_frame_head(&frame[4..], plain_length).map_err(bad)?;
     let stated = zstd_safe::get_frame_content_size(frame).map_err(|_| bad("not a zstd frame"))?;
     if stated != Some(plain_length as u64) {
         return Err(bad("the frame states another length"));
     }
     if zstd_safe::find_frame_compressed_size(frame).map_err(failed)? != frame.len() {
         return Err(bad("something follows the frame"));
-    }
-    if zstd_safe::get_dict_id_from_frame(frame).is_some() {
-        return Err(bad("the frame names a dictionary"));
     }
     let mut context = DCtx::try_create().ok_or_else(|| bad("no memory for zstd"))?;
     context
@@ -88,6 +86,27 @@ fn decode_frame(
         return Err(bad("the frame holds another length"));
     }
     Ok(plain)
+}
+
+/// Checks what one-shot decompression does not: no dictionary id, a window of at most 2 MiB. A
+/// frame without a window descriptor is a single segment: its window is its content.
+fn check_frame_head(head: &[u8], plain_length: usize) -> Result<(), &'static str> {
+    let (Some(descriptor), Some(window)) = (head.first(), head.get(1)) else {
+        return Err("not a zstd frame");
+    };
+    if descriptor & 0b1011 != 0 {
+        return Err("the frame names a dictionary, or sets a reserved bit");
+    }
+    let window_bytes = if descriptor & 0b10_0000 != 0 {
+        plain_length as u64
+    } else {
+        let (exponent, mantissa) = (u32::from(window >> 3), u64::from(window & 7));
+        (8 + mantissa) << (7 + exponent)
+    };
+    if window_bytes > 1 << limits::ZSTD_WINDOW_LOG_MAX {
+        return Err("the frame asks for too large a window");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -162,7 +162,10 @@ pub fn passphrase_key(
     salt: &[u8; 16],
     cost: Argon2Parameters,
 ) -> Result<SecretKey, KdfError> {
-    if cost.memory_kib > limits::ARGON2_KIB_MAX || cost.passes > limits::ARGON2_PASSES_MAX {
+    if cost.memory_kib > limits::ARGON2_KIB_MAX
+        || cost.passes > limits::ARGON2_PASSES_MAX
+        || cost.lanes > limits::ARGON2_LANES_MAX
+    {
         return Err(KdfError::TooExpensive {
             memory_kib: cost.memory_kib,
             passes: cost.passes,
@@ -185,11 +188,12 @@ pub fn passphrase_key(
 
 /// A domain's id key I(d): names its blobs, seeds its chunker and its similarity sketches.
 ///
-/// The three roles are derived once; an id confirms a guess only to who holds this key.
+/// Its roles are derived once; an id confirms a guess only to who holds this key.
 #[derive(Debug)]
 pub struct IdKey {
     key: SecretKey,
     data: SecretKey,
+    group: SecretKey,
     metadata: SecretKey,
     chunker: OnceLock<u64>,
 }
@@ -206,6 +210,7 @@ impl IdKey {
         let role = |context| SecretKey::from_bytes(blake3::derive_key(context, key.expose()));
         Self {
             data: role("icecore 1 data id"),
+            group: role("icecore 1 group id"),
             metadata: role("icecore 1 metadata id"),
             key,
             chunker: OnceLock::new(),
@@ -217,11 +222,13 @@ impl IdKey {
         &self.key
     }
 
-    /// id = BLAKE3.keyed_hash(derive_key("icecore 1 data id", I(d)), plaintext) for chunks and
-    /// groups; "icecore 1 metadata id" for nodes and content lists.
+    /// id = BLAKE3.keyed_hash(derive_key("icecore 1 data id", I(d)), plaintext) for chunks;
+    /// "icecore 1 group id" for groups, so that a group of one has another id than its member;
+    /// "icecore 1 metadata id" for nodes and content lists.
     pub fn blob_id(&self, role: Role, plaintext: &[u8]) -> BlobId {
         let key = match role {
-            Role::Chunk | Role::Group => &self.data,
+            Role::Chunk => &self.data,
+            Role::Group => &self.group,
             _ => &self.metadata,
         };
         BlobId(*blake3::keyed_hash(key.expose(), plaintext).as_bytes())

@@ -91,6 +91,10 @@ fn roles_and_ids_are_apart() {
         ids.blob_id(Role::Chunk, b"x"),
         ids.blob_id(Role::NodeBody, b"x")
     );
+    assert_ne!(
+        ids.blob_id(Role::Chunk, b"x"),
+        ids.blob_id(Role::Group, b"x")
+    );
 }
 
 #[test]

@@ -243,8 +243,9 @@ impl BlobRow {
                     && base != self.id
                     && self.kind == BlobKind::Chunk
             }
-            Form::Member { .. } => {
+            Form::Member { group } => {
                 generation == 0
+                    && group != self.id
                     && self.codec == Codec::Raw
                     && stored == 0
                     && self.kind == BlobKind::Chunk

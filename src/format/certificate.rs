@@ -147,21 +147,16 @@ impl Certificate {
         self.statement.domains.is_empty() || self.statement.domains.contains(&domain)
     }
 
-    /// Checks that the root of this repository allows it `needed`.
+    /// Checks that the root of this repository signed it.
     pub fn verify(
         &self,
         repository: &RepositoryId,
         root: &VerifyingKey,
-        needed: Capabilities,
     ) -> Result<(), CertificateError> {
         if self.statement.repository != *repository {
             return Err(CertificateError::Repository(self.statement.repository));
         }
         root.verify("certificate", &to_cbor(&self.statement), &self.signature)
-            .map_err(|_| CertificateError::Root)?;
-        if !self.statement.capabilities.includes(needed) {
-            return Err(CertificateError::Capability(self.statement.writer));
-        }
-        Ok(())
+            .map_err(|_| CertificateError::Root)
     }
 }

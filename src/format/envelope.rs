@@ -115,6 +115,14 @@ pub enum KeyKind {
     Link = 2,
 }
 
+impl KeyKind {
+    /// Whether a part of this role may be sealed under such a key: content under a link key would
+    /// be open to maintenance.
+    pub fn fits(self, role: Role) -> bool {
+        role.uses_data_key() == (self == Self::Data)
+    }
+}
+
 /// For whom a session key is wrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {

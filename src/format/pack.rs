@@ -252,7 +252,8 @@ fn open_trailer(
     let entry = envelope
         .keys
         .get(key)
-        .ok_or_else(|| reader.error(format!("names key {key}, which is not there")))?;
+        .filter(|entry| entry.kind.fits(Role::Trailer))
+        .ok_or_else(|| reader.error(format!("names key {key}, which is no link key here")))?;
     let key = unwrapper.unwrap(envelope, entry).map_err(PackError::Key)?;
     let place = part_binding(envelope, Role::Trailer, 16)
         .open_in_place(&key, &mut sealed)
@@ -276,8 +277,11 @@ fn check_rows(
             let text = format!("blob {}: {problem}", row.id.short());
             Err(FormatError::new("table of contents", text))
         };
-        if usize::from(row.key) >= envelope.keys.len() {
+        let Some(key) = envelope.keys.get(usize::from(row.key)) else {
             return bad("names a key that is not there");
+        };
+        if !key.kind.fits(row.kind.role()) {
+            return bad("is sealed under the wrong kind of key");
         }
         if row.stored == 0 {
             continue;

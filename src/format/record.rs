@@ -216,9 +216,11 @@ impl Record {
         let signed = &body[..reader.position()];
         let signature: [u8; SIGNATURE_LENGTH] = reader.array()?;
         reader.end()?;
-        certificate.verify(&envelope.repository, root, required(expected))?;
-        if certificate.writer() != authorship.writer {
-            return Err(bad("its certificate speaks of another writer".into()));
+        certificate.verify(&envelope.repository, root)?;
+        let same_writer = certificate.writer() == authorship.writer;
+        let in_domain = envelope.domain.is_zero() || certificate.covers(envelope.domain);
+        if !same_writer || !in_domain || !may_sign(certificate.capabilities(), expected) {
+            return Err(CertificateError::Capability(authorship.writer).into());
         }
         certificate
             .public_key()
@@ -269,8 +271,10 @@ fn decode_parts(
         let role = Role::from_number(number)
             .ok_or_else(|| reader.error(format!("unknown role {number}")))?;
         let key = reader.u16()?;
-        if usize::from(key) >= envelope.keys.len() || parts.iter().any(|p| p.role == role) {
-            return Err(reader.error(format!("{role:?}: no such key, or twice")));
+        let entry = envelope.keys.get(usize::from(key));
+        let fits = entry.is_some_and(|entry| entry.kind.fits(role));
+        if !fits || parts.iter().any(|p| p.role == role) {
+            return Err(reader.error(format!("{role:?}: no such key, the wrong kind, or twice")));
         }
         let length = reader.count("sealed bytes", limits::RECORD_BYTES_MAX)?;
         if length < SEAL_OVERHEAD {
@@ -282,16 +286,24 @@ fn decode_parts(
     Ok(parts)
 }
 
-/// What a signer must be allowed to do for its record to count.
-fn required(object_type: ObjectType) -> Capabilities {
+/// Whether a signer with these capabilities may have its record of this type count.
+fn may_sign(capabilities: Capabilities, object_type: ObjectType) -> bool {
+    let write = capabilities.includes(Capabilities::WRITE);
+    let maintain = capabilities.includes(Capabilities::MAINTAIN);
     match object_type {
         ObjectType::Condemn
         | ObjectType::Delete
         | ObjectType::Closed
         | ObjectType::Fence
         | ObjectType::Hide
-        | ObjectType::Hold => Capabilities::MAINTAIN,
-        ObjectType::Snapshot | ObjectType::Set => Capabilities::WRITE,
-        _ => Capabilities::NONE,
+        | ObjectType::Hold => maintain,
+        ObjectType::Snapshot | ObjectType::Set => write,
+        ObjectType::Segment
+        | ObjectType::SessionOpen
+        | ObjectType::SessionBeat
+        | ObjectType::SessionEnd => write || maintain,
+        ObjectType::Proof | ObjectType::Audit => true,
+        // Not records.
+        ObjectType::Pack | ObjectType::Parity => false,
     }
 }

@@ -52,6 +52,14 @@ pub fn decode_segment(bytes: &[u8]) -> Result<Vec<PackRows>, FormatError> {
         let length = reader.u32()?;
         let author = WriterId(reader.array()?);
         let rows = decode_rows(&mut reader, rows_left)?;
+        let end = |row: &BlobRow| u64::from(row.offset) + u64::from(row.stored);
+        let inside = |row: &BlobRow| row.stored == 0 || end(row) <= u64::from(length);
+        if length as usize > limits::PACK_BYTES_MAX || !rows.iter().all(inside) {
+            return Err(reader.error(format!(
+                "pack {}: its rows reach past its end",
+                pack.short()
+            )));
+        }
         rows_left -= rows.len();
         packs.push(PackRows {
             pack,

@@ -110,7 +110,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Encodes a CBOR value. All our structures encode deterministically (RFC 8949 §4.2.1).
+/// Encodes a CBOR value, deterministically: shortest integers, definite lengths, integer keys
+/// ascending, text keys in the order of their bytes.
 pub fn to_cbor<T: minicbor::Encode<()>>(value: &T) -> Vec<u8> {
     // The only error source of this writer is a value's own Encode, and ours never fail.
     minicbor::to_vec(value).unwrap_or_default()
