@@ -7,7 +7,7 @@ use crate::format::protocol::Set;
 use crate::format::snapshot::{REMARKS_MAX, SnapshotBody, SnapshotLabel, Totals, WireFacts};
 use crate::id::{PackId, SetId, SnapshotId};
 use crate::monitor::{Cancel, Monitor};
-use crate::repository::index::Index;
+use crate::repository::index::{Index, IndexError};
 use crate::repository::{
     CommitError, KeyError, RecordLoadError, Repository, Snapshot, SnapshotParts, WriteError,
     WriteSession,
@@ -150,6 +150,11 @@ impl<'a> Run<'a> {
                         distrusted.extend(packs);
                     }
                 }
+                // The index cache is disposable: the next attempt loads it anew.
+                Err(error) if attempt < ATTEMPTS && is_unreadable_index(&error) => {
+                    monitor.warn(&format!("{error}; capturing again"));
+                    self.index.clear();
+                }
                 Err(error) => return Err(error),
             }
             attempt += 1;
@@ -261,6 +266,16 @@ fn abandon(session: WriteSession<'_>, monitor: &dyn Monitor) {
             crate::explain::explain(&error)
         ));
     }
+}
+
+fn is_unreadable_index(error: &SnapshotError) -> bool {
+    let write = match error {
+        SnapshotError::Archive(ArchiveError::Write(error))
+        | SnapshotError::Commit(CommitError::Write(error))
+        | SnapshotError::Write(error) => error,
+        _ => return false,
+    };
+    matches!(write, WriteError::Index(IndexError::Unreadable { .. }))
 }
 
 /// What was there before.

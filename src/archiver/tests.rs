@@ -8,7 +8,7 @@ use crate::entry::{Entry, EntryKind, Facts, Layout, Metadata};
 use crate::env::{SystemClock, SystemEntropy};
 use crate::format::slot::Unlock;
 use crate::monitor::{Cancel, Silent};
-use crate::repository::index::Index;
+use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{InitOptions, ReadError, Reader, Repository};
 use crate::source::{
     CaptureError, Consistency, Content, ContentEnd, Context, Extent, Sink, Source, SourceError,
@@ -111,6 +111,10 @@ fn repository(store: &MemoryStore, suite: Suite) -> Repository {
     .unwrap()
 }
 
+fn memory_index() -> Index {
+    Index::open(&IndexOptions::default(), &Silent)
+}
+
 fn key() -> Unlock {
     Unlock::Key(SecretBytes::new(vec![7; 32]))
 }
@@ -152,7 +156,7 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 fn read_back(repository: &Repository, root: crate::id::BlobId) -> Result<Files, Failed> {
-    let index = Index::default();
+    let index = memory_index();
     repository.refresh_index(&index, &Silent)?;
     let reader = Reader::new(repository, &index);
     let mut files = Files::new();
@@ -223,7 +227,7 @@ fn what_goes_in_comes_out_and_costs_nothing_twice() {
     for suite in [Suite::XChaCha20Poly1305, Suite::Xaes256Gcm] {
         let store = MemoryStore::new();
         let repository = repository(&store, suite);
-        let index = Index::default();
+        let index = memory_index();
         let mut files = sample();
         let first = snapshot(&repository, &index, &files);
         assert_eq!(first.label.totals.files, files.len() as u64);
@@ -255,7 +259,7 @@ fn another_process_finds_everything_with_the_key_alone() {
     let files: Files = [("x".to_owned(), (Layout::Stream, noise(3, 3 << 20)))].into();
     let root = {
         let repository = repository(&store, Suite::default());
-        snapshot(&repository, &Index::default(), &files)
+        snapshot(&repository, &memory_index(), &files)
             .archived
             .root
     };

@@ -291,6 +291,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether these bytes are the content that a chunk's id names. `false` also when the domain of
+    /// the chunk is not known, because no row names it.
+    pub fn is_content_of(&self, chunk: BlobId, plain: &[u8]) -> Result<bool, ReadError> {
+        let Some(located) = self.index.lookup(&chunk)?.into_iter().next() else {
+            return Ok(false);
+        };
+        if located.row.plain as usize != plain.len() || located.row.kind != BlobKind::Chunk {
+            return Ok(false);
+        }
+        let head = self.head(&located)?;
+        Ok(self.verify(&located, &head.envelope, plain).is_ok())
+    }
+
     /// A group's plaintext; the last few are kept, because its members are asked for together.
     pub fn read_group(&self, group: BlobId, depth: u32) -> Result<Arc<Vec<u8>>, ReadError> {
         let lock = || self.groups.lock().unwrap_or_else(PoisonError::into_inner);

@@ -111,6 +111,17 @@ impl Repository {
     /// listed. A segment that is damaged or in a domain that this credential does not hold is
     /// passed over: what only it names cannot be found, and `check` says so.
     pub fn refresh_index(&self, index: &Index, monitor: &dyn Monitor) -> Result<(), SessionError> {
+        match self.load_missing(index, monitor) {
+            // The cache is disposable: empty it and load everything again.
+            Err(SessionError::Index(IndexError::Unreadable { .. })) => {
+                index.clear();
+                self.load_missing(index, monitor)
+            }
+            done => done,
+        }
+    }
+
+    fn load_missing(&self, index: &Index, monitor: &dyn Monitor) -> Result<(), SessionError> {
         let listed: Vec<SegmentId> = self
             .store()
             .list_all(layout::SEGMENTS)?
@@ -119,7 +130,7 @@ impl Repository {
             .collect();
         for segment in index.missing(&listed) {
             match self.load_segment(segment) {
-                Ok(Some(packs)) => index.load(segment, &packs)?,
+                Ok(Some(packs)) => index.load(segment, &packs, monitor)?,
                 Ok(None) => {}
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.is_damage() => {

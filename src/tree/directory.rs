@@ -188,9 +188,22 @@ pub enum Descend {
     Over,
 }
 
-/// Walks everything below a directory: entries in the order of names, a directory before what is
-/// in it. `visit` is given the path, parts joined by `/`, and decides about directories; `leave`
-/// is called after a directory's last entry.
+/// What a walk does at each step. Paths are those inside the tree, parts joined by `/`.
+pub trait Visitor<E> {
+    /// An entry; a directory comes before what is in it.
+    fn visit(&mut self, path: &[u8], node: &Node) -> Result<Descend, E>;
+
+    /// A directory that was walked into ends.
+    fn leave(&mut self, _path: &[u8], _node: &Node) -> Result<(), E> {
+        Ok(())
+    }
+
+    /// A directory (the root has an empty path) cannot be read; what is below it is passed over
+    /// unless this fails.
+    fn unreadable(&mut self, path: &[u8], error: ReadError) -> Result<(), E>;
+}
+
+/// Walks everything below a directory with two closures; stops at the first unreadable directory.
 pub fn walk<E>(
     reader: &Reader<'_>,
     root: BlobId,
@@ -201,7 +214,43 @@ pub fn walk<E>(
 where
     E: From<TreeError> + From<ReadError>,
 {
-    let mut stack = vec![Frame::open(reader, root, None, Vec::new())?];
+    walk_with(reader, root, cancel, &mut Closures { visit, leave })
+}
+
+struct Closures<'f, E> {
+    visit: &'f mut dyn FnMut(&[u8], &Node) -> Result<Descend, E>,
+    leave: &'f mut dyn FnMut(&[u8], &Node) -> Result<(), E>,
+}
+
+impl<E: From<ReadError>> Visitor<E> for Closures<'_, E> {
+    fn visit(&mut self, path: &[u8], node: &Node) -> Result<Descend, E> {
+        (self.visit)(path, node)
+    }
+
+    fn leave(&mut self, path: &[u8], node: &Node) -> Result<(), E> {
+        (self.leave)(path, node)
+    }
+
+    fn unreadable(&mut self, _: &[u8], error: ReadError) -> Result<(), E> {
+        Err(error.into())
+    }
+}
+
+/// Walks everything below a directory, entries in the order of names.
+pub fn walk_with<E>(
+    reader: &Reader<'_>,
+    root: BlobId,
+    cancel: &Cancel,
+    visitor: &mut dyn Visitor<E>,
+) -> Result<(), E>
+where
+    E: From<TreeError>,
+{
+    let mut stack = Vec::new();
+    match Frame::open(reader, root, None, Vec::new()) {
+        Ok(frame) => stack.push(frame),
+        Err(error) => visitor.unreadable(&[], error)?,
+    }
     while let Some(frame) = stack.last_mut() {
         cancel.check().map_err(TreeError::from)?;
         let Some(node) = frame.rest.next() else {
@@ -212,7 +261,7 @@ where
                 ..
             }) = done
             {
-                leave(&path, &node)?;
+                visitor.leave(&path, &node)?;
             }
             continue;
         };
@@ -221,7 +270,7 @@ where
             path.push(b'/');
         }
         path.extend_from_slice(node.name());
-        let descend = visit(&path, &node)?;
+        let descend = visitor.visit(&path, &node)?;
         let Child::Links { id, .. } = node.child else {
             continue;
         };
@@ -229,7 +278,10 @@ where
             if stack.len() > limits::DIRECTORY_DEPTH_MAX {
                 return Err(TreeError::Depth.into());
             }
-            stack.push(Frame::open(reader, id, Some(node), path)?);
+            match Frame::open(reader, id, Some(node), path.clone()) {
+                Ok(frame) => stack.push(frame),
+                Err(error) => visitor.unreadable(&path, error)?,
+            }
         }
     }
     Ok(())

@@ -7,4 +7,4 @@ mod content;
 mod directory;
 
 pub use content::{Piece, for_each_piece};
-pub use directory::{Descend, Node, TreeError, find, read_directory, walk};
+pub use directory::{Descend, Node, TreeError, Visitor, find, read_directory, walk, walk_with};

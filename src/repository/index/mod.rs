@@ -306,6 +306,17 @@ impl Index {
         });
     }
 
+    /// Counts a segment that this session has stored itself as listed.
+    pub fn add_visible(&self, segment: SegmentId) {
+        let loaded = self.loaded(&segment);
+        self.change_view(|view| {
+            view.listed.insert(segment);
+            if let Some(loaded) = loaded {
+                view.show(segment, loaded);
+            }
+        });
+    }
+
     /// Sizes of what is visible.
     pub fn stats(&self) -> IndexStats {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,7 @@ use crate::format::envelope::{
 use crate::format::protocol::SessionKind;
 use crate::id::{BlobId, ObjectId, PackId};
 use crate::monitor::Monitor;
-use crate::repository::index::{Index, IndexError, Located};
+use crate::repository::index::{Cache, Index, IndexError, Located};
 use crate::repository::keys::DomainKeys;
 use crate::repository::session::Session;
 use crate::repository::{Flags, KeyError, ReadError, Reader, Repository, SessionError};
@@ -208,8 +208,7 @@ impl<'a> WriteSession<'a> {
         if self.state().pending.contains_key(&id) {
             return Ok(Known::Yes);
         }
-        if let Some(pack) = self.usable(id, kind)? {
-            self.state().relied_on.insert(pack);
+        if self.rely_on(id, kind)? {
             return Ok(Known::Yes);
         }
         match self.state().pending.insert(id, kind) {
@@ -220,59 +219,43 @@ impl<'a> WriteSession<'a> {
 
     /// Whether a blob is usable, without promising to store it.
     pub fn is_known(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
-        if self.state().pending.contains_key(&id) {
-            return Ok(true);
-        }
-        let pack = self.usable(id, kind)?;
-        self.state().relied_on.extend(pack);
-        Ok(pack.is_some())
+        Ok(self.state().pending.contains_key(&id) || self.rely_on(id, kind)?)
     }
 
-    /// The pack that makes a blob usable: listed, not named by a prune, by an author to rely on.
-    fn usable(&self, id: BlobId, kind: BlobKind) -> Result<Option<PackId>, WriteError> {
-        for located in self.reader.index().lookup(&id)? {
-            let pack = located.pack;
-            let named = self.flags.named_packs.contains(&pack) || self.distrusted.contains(&pack);
-            // A delta is usable with its whole chain; step by step, that is what reading it proves.
-            let chain_ok = match located.row.form.base() {
-                None => true,
-                Some(base) => self.chain_is_usable(base, crate::limits::DELTA_DEPTH_MAX)?,
-            };
-            if located.row.kind == kind && !named && chain_ok && self.is_reliable(&located)? {
-                return Ok(Some(pack));
-            }
-        }
-        Ok(None)
-    }
-
-    fn chain_is_usable(&self, id: BlobId, depth: u32) -> Result<bool, WriteError> {
-        let Some(depth) = depth.checked_sub(1) else {
+    /// Whether a stored blob is usable: its whole chain is in packs that no prune names, and a
+    /// blob of another writer was opened once. Its packs must then be there at the commit.
+    fn rely_on(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
+        let acceptable = |located: &Located| {
+            !self.flags.named_packs.contains(&located.pack)
+                && !self.distrusted.contains(&located.pack)
+        };
+        let index = self.reader.index();
+        let Some(chain) = index.chain(&id, &acceptable)? else {
             return Ok(false);
         };
-        for located in self.reader.index().lookup(&id)? {
-            let pack = located.pack;
-            if self.flags.named_packs.contains(&pack) || self.distrusted.contains(&pack) {
-                continue;
-            }
-            let usable = match located.row.form.base() {
-                None => true,
-                Some(base) => self.chain_is_usable(base, depth)?,
-            };
-            if usable {
-                self.state().relied_on.insert(pack);
-                return Ok(true);
-            }
+        let writer = self.repository().access.writer();
+        let own = chain.iter().all(|located| located.author == writer);
+        let fits = chain.first().is_some_and(|top| top.row.kind == kind);
+        if !fits || !own && !self.is_verified(id, kind)? {
+            return Ok(false);
         }
-        Ok(false)
+        let packs = chain.iter().map(|located| located.pack);
+        self.state().relied_on.extend(packs);
+        Ok(true)
     }
 
-    /// A row of this writer is relied on; one of another only after its blob was opened once.
-    fn is_reliable(&self, located: &Located) -> Result<bool, WriteError> {
-        if located.author == self.repository().access.writer() {
+    /// Opens a blob of another writer, once: the cache remembers.
+    fn is_verified(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
+        let index = self.reader.index();
+        if index.cache_get(Cache::Verified, id.as_bytes()).is_some() {
             return Ok(true);
         }
-        match self.reader.read(located.row.id, located.row.kind) {
-            Ok(_) => Ok(true),
+        match self.reader.read(id, kind) {
+            Ok(_) => {
+                let entry = (id.as_bytes().to_vec(), Some(Vec::new()));
+                index.cache_put(Cache::Verified, vec![entry]);
+                Ok(true)
+            }
             Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -1,0 +1,15 @@
+//! Restoring: a tree of blobs becomes files again.
+//!
+//! Planned by pack: of each batch of files every needed range is fetched once, coalesced over
+//! small gaps, in parallel, opened out of order, written in place. Every chunk is verified before
+//! it is written; a file of which anything is missing never gets its name.
+
+mod batch;
+mod fetch;
+mod run;
+mod single;
+
+pub use run::{
+    RestoreError, RestoreOptions, RestoreReport, Restored, Selection, restore,
+};
+pub use single::{ContentWriter, write_content};
