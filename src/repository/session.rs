@@ -117,6 +117,7 @@ impl Repository {
             .iter()
             .filter_map(|info| info.key.file_name().parse().ok())
             .collect();
+        index.recover();
         for segment in index.missing(&listed) {
             match self.load_segment(segment) {
                 Ok(Some(packs)) => index.load(segment, &packs)?,
@@ -131,6 +132,9 @@ impl Repository {
             }
         }
         index.set_visible(&listed);
+        if let Some(warning) = index.take_warning() {
+            monitor.warn(&warning);
+        }
         Ok(())
     }
 }

@@ -124,6 +124,7 @@ impl WriteSession<'_> {
         let id = SegmentId(*blake3::hash(&bytes).as_bytes());
         put_named(repository.store(), layout::segment(&id), &bytes)?;
         self.reader.index().load(id, packs)?;
+        self.reader.index().show(id);
         let mut state = self.state();
         state.statistics.bytes_stored += bytes.len() as u64;
         for row in packs.iter().flat_map(|pack| &pack.rows) {
