@@ -155,10 +155,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map(|position| pack(first + position * ROWS_PER_PACK))
             .collect();
         let start = Instant::now();
-        index.load(name(number), &packs, &Print)?;
+        index.load(name(number), &packs)?;
         loading += start.elapsed().as_secs_f64();
     }
     index.set_visible(&listed);
+    if let Some(warning) = index.take_warning() {
+        Print.warn(&warning);
+    }
     report("made and loaded", rows, start);
     println!("of this loading {loading:.2} s");
     measure(&index, rows)?;

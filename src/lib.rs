@@ -20,6 +20,7 @@ pub mod retention;
 pub mod selector;
 
 pub mod repository;
+pub mod restorer;
 pub mod source;
 pub mod store;
 pub mod target;

@@ -20,7 +20,7 @@ use std::sync::Mutex;
 const BATCH: usize = 1024;
 
 /// Cache entries to be written: key and value.
-type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+type Batch = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The stat cache of one capture.
 pub(super) struct StatCache<'s, 'a> {
@@ -68,7 +68,7 @@ impl<'s, 'a> StatCache<'s, 'a> {
     pub(super) fn put(&self, path: &[u8], stamp: &ChangeStamp, child: Child) {
         let full = {
             let mut batch = self.lock();
-            batch.push((self.key(path), Some(encode(stamp, child))));
+            batch.push((self.key(path), encode(stamp, child)));
             batch.len() >= BATCH
         };
         if full {
@@ -80,7 +80,7 @@ impl<'s, 'a> StatCache<'s, 'a> {
     /// entry might name blobs that are never stored, which the next run would find unusable.
     pub(super) fn flush(&self) {
         let batch = std::mem::take(&mut *self.lock());
-        self.session.reader().index().cache_put(Cache::Stat, batch);
+        self.session.reader().index().cache_put(Cache::Stat, &batch);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Batch> {

@@ -259,9 +259,7 @@ fn another_process_finds_everything_with_the_key_alone() {
     let files: Files = [("x".to_owned(), (Layout::Stream, noise(3, 3 << 20)))].into();
     let root = {
         let repository = repository(&store, Suite::default());
-        snapshot(&repository, &memory_index(), &files)
-            .archived
-            .root
+        snapshot(&repository, &memory_index(), &files).archived.root
     };
     let open = |unlock: &Unlock| {
         let store = Arc::new(store.clone());

@@ -128,9 +128,10 @@ impl Repository {
             .iter()
             .filter_map(|info| info.key.file_name().parse().ok())
             .collect();
+        index.recover();
         for segment in index.missing(&listed) {
             match self.load_segment(segment) {
-                Ok(Some(packs)) => index.load(segment, &packs, monitor)?,
+                Ok(Some(packs)) => index.load(segment, &packs)?,
                 Ok(None) => {}
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.is_damage() => {
@@ -142,6 +143,9 @@ impl Repository {
             }
         }
         index.set_visible(&listed);
+        if let Some(warning) = index.take_warning() {
+            monitor.warn(&warning);
+        }
         Ok(())
     }
 }

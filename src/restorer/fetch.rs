@@ -212,7 +212,9 @@ fn deliver(
 ) -> Result<(), ReadError> {
     for (chunk, places) in item.yields {
         let Form::Member { .. } = chunk.row.form else {
-            places.iter().for_each(|place| receiver.deliver(*place, plain));
+            places
+                .iter()
+                .for_each(|place| receiver.deliver(*place, plain));
             continue;
         };
         match reader.member(&chunk, plain) {

@@ -5,11 +5,10 @@
 //! it is written; a file of which anything is missing never gets its name.
 
 mod batch;
+mod database;
 mod fetch;
 mod run;
 mod single;
 
-pub use run::{
-    RestoreError, RestoreOptions, RestoreReport, Restored, Selection, restore,
-};
+pub use run::{RestoreError, RestoreOptions, Restored, Selection, Wanted, restore};
 pub use single::{ContentWriter, write_content};

@@ -30,38 +30,37 @@ impl Index {
         engines.find_map(|engine| engine.get(family, key).ok().flatten())
     }
 
-    /// Puts entries, or removes those without a value. Entries longer than
+    /// Puts entries, together where the disk takes them. Those longer than
     /// [`CACHE_ENTRY_BYTES_MAX`] are not kept; nor is anything above a quarter of the index's memory
     /// while the disk takes no changes.
-    pub fn cache_put(&self, cache: Cache, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
-        let family = cache.family();
-        let changes = |entries: Vec<(Vec<u8>, Option<Vec<u8>>)>| {
-            entries
-                .into_iter()
-                .map(|(key, value)| match value {
-                    Some(value) => Change::Put(family, key, value),
-                    None => Change::Delete(family, key),
-                })
-                .collect()
+    pub fn cache_put(&self, cache: Cache, entries: &[(Vec<u8>, Vec<u8>)]) {
+        let admitted = entries.iter().filter(|(key, value)| {
+            let bytes = key.len() + value.len();
+            bytes <= CACHE_ENTRY_BYTES_MAX && (self.disk_takes() || self.admit(bytes))
+        });
+        let put = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            Change::Put(cache.family(), key.clone(), value.clone())
         };
-        let entries: Vec<_> = entries
-            .into_iter()
-            .filter(|entry| entry_bytes(entry) <= CACHE_ENTRY_BYTES_MAX)
-            .collect();
-        match &self.disk {
-            Some(disk) if self.writable.load(Ordering::Relaxed) => {
-                // The next segment that cannot be written tells; a lost entry only costs time.
-                let _ = disk.engine().write(changes(entries), false);
-            }
-            _ => {
-                let kept = entries
-                    .into_iter()
-                    .filter(|entry| entry.1.is_none() || self.admit(entry_bytes(entry)))
-                    .collect();
-                // Memory cannot fail.
-                let _ = self.memory.engine().write(changes(kept), false);
-            }
-        }
+        self.change_entries(admitted.map(put).collect());
+    }
+
+    /// Removes entries. What a cache on disk that takes no changes has is there the next time.
+    pub fn cache_remove(&self, cache: Cache, keys: &[Vec<u8>]) {
+        let delete = |key: &Vec<u8>| Change::Delete(cache.family(), key.clone());
+        self.change_entries(keys.iter().map(delete).collect());
+    }
+
+    fn disk_takes(&self) -> bool {
+        self.disk.is_some() && self.writable.load(Ordering::Relaxed)
+    }
+
+    fn change_entries(&self, changes: Vec<Change>) {
+        let shelf = match &self.disk {
+            Some(disk) if self.disk_takes() => disk,
+            _ => &self.memory,
+        };
+        // The next segment that cannot be written tells; a lost entry only costs time.
+        let _ = shelf.engine().write(changes, false);
     }
 
     /// Counts an entry in memory, where there is room. What replaces another one counts as well.
@@ -74,8 +73,4 @@ impl Index {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
             .is_ok()
     }
-}
-
-fn entry_bytes((key, value): &(Vec<u8>, Option<Vec<u8>>)) -> usize {
-    key.len() + value.as_ref().map_or(0, Vec::len)
 }

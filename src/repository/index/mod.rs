@@ -6,7 +6,7 @@
 //!
 //! A session lists the segments, asks [`Index::missing`], fetches, opens and [`Index::load`]s those,
 //! and tells [`Index::set_visible`] the list. After [`IndexError::Unreadable`] it calls
-//! [`Index::clear`] and does the same again: until then nothing is answered, because a row that
+//! [`Index::recover`] and does the same again: until then nothing is answered, because a row that
 //! cannot be read must not look like one that is not there.
 //!
 //! On disk memory is bounded by [`IndexOptions::memory_bytes`] at any number of rows. In memory only,
@@ -30,14 +30,14 @@ use crate::format::pack::PackClass;
 use crate::format::segment::PackRows;
 use crate::id::{PackId, SegmentId, WriterId};
 use crate::limits;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Silent};
 use crate::repository::index::engine::EngineError;
 use crate::repository::index::shelf::{Loaded, Shelf};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use crate::repository::index::caches::CACHE_ENTRY_BYTES_MAX;
 pub use crate::repository::index::lookup::LOCATIONS_MAX;
@@ -71,7 +71,7 @@ impl Default for IndexOptions {
 /// The index could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// The cache on disk is damaged or gone. [`Index::clear`] it and load the segments again.
+    /// The cache on disk is damaged or gone. [`Index::recover`] it and load the segments again.
     #[error("the index cache could not be read while {operation}")]
     Unreadable {
         /// What was being done.
@@ -188,11 +188,19 @@ pub struct Index {
     view: RwLock<View>,
     /// Whether new segments go to disk.
     writable: AtomicBool,
+    warning: Mutex<Option<String>>,
     /// A read failed: nothing is answered until the index is cleared.
     unreadable: AtomicBool,
     /// Bytes of cache entries in memory, and how many there may be.
     entry_bytes: AtomicUsize,
     entry_bytes_max: usize,
+}
+
+impl Default for Index {
+    /// In memory.
+    fn default() -> Self {
+        Self::open(&IndexOptions::default(), &Silent)
+    }
 }
 
 impl fmt::Debug for Index {
@@ -234,15 +242,10 @@ impl Index {
     }
 
     /// Adds a segment whose signature was checked. It counts once it is visible as well. When the
-    /// disk takes no more, this and all further ones are kept in memory, with one warning.
+    /// disk takes no more, this and all further ones are kept in memory: [`Self::take_warning`].
     ///
     /// Errors: only when the rows exceed what the format allows, or the index is unreadable.
-    pub fn load(
-        &self,
-        segment: SegmentId,
-        packs: &[PackRows],
-        monitor: &dyn Monitor,
-    ) -> Result<(), IndexError> {
+    pub fn load(&self, segment: SegmentId, packs: &[PackRows]) -> Result<(), IndexError> {
         self.check_readable("loading a segment")?;
         let rows: usize = packs.iter().map(|pack| pack.rows.len()).sum();
         if rows.max(packs.len()) > limits::SEGMENT_ROWS_MAX {
@@ -251,7 +254,7 @@ impl Index {
         if self.loaded(&segment).is_some() {
             return Ok(());
         }
-        let loaded = match self.load_to_disk(segment, packs, monitor) {
+        let loaded = match self.load_to_disk(segment, packs) {
             Some(loaded) => loaded,
             None => self
                 .memory
@@ -262,12 +265,7 @@ impl Index {
         Ok(())
     }
 
-    fn load_to_disk(
-        &self,
-        segment: SegmentId,
-        packs: &[PackRows],
-        monitor: &dyn Monitor,
-    ) -> Option<Loaded> {
+    fn load_to_disk(&self, segment: SegmentId, packs: &[PackRows]) -> Option<Loaded> {
         let disk = self.disk.as_ref()?;
         if !self.writable.load(Ordering::Relaxed) {
             return None;
@@ -276,14 +274,20 @@ impl Index {
             Ok(loaded) => Some(loaded),
             Err(error) => {
                 if self.writable.swap(false, Ordering::Relaxed) {
-                    monitor.warn(&format!(
+                    let warning = format!(
                         "the index cache takes no more, new segments stay in memory: {}",
                         opening::reason(&error)
-                    ));
+                    );
+                    *self.warning() = Some(warning);
                 }
                 None
             }
         }
+    }
+
+    /// What went wrong since the cache was opened and the user should know; told once.
+    pub fn take_warning(&self) -> Option<String> {
+        self.warning().take()
     }
 
     /// Says which segments a LIST of this session showed: only their rows count from now on. Loaded
@@ -306,15 +310,21 @@ impl Index {
         });
     }
 
-    /// Counts a segment that this session has stored itself as listed.
-    pub fn add_visible(&self, segment: SegmentId) {
-        let loaded = self.loaded(&segment);
+    /// Makes one more segment visible: one that this session wrote, once its PUT is acknowledged.
+    pub fn show(&self, segment: SegmentId) {
         self.change_view(|view| {
             view.listed.insert(segment);
-            if let Some(loaded) = loaded {
+            if let Some(loaded) = self.loaded(&segment) {
                 view.show(segment, loaded);
             }
         });
+    }
+
+    /// Empties the index where a read failed, so that it can be loaded anew.
+    pub fn recover(&self) {
+        if self.unreadable.load(Ordering::Relaxed) {
+            self.clear();
+        }
     }
 
     /// Sizes of what is visible.
@@ -359,6 +369,10 @@ impl Index {
     fn segment(&self, number: u32) -> Option<SegmentId> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         view.visible.get(&number).copied()
+    }
+
+    fn warning(&self) -> MutexGuard<'_, Option<String>> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change_view(&self, change: impl FnOnce(&mut View)) {

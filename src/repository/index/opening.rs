@@ -11,8 +11,8 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Mutex, RwLock};
 
 /// See [`Index::open`].
 pub(crate) fn open(options: &IndexOptions, monitor: &dyn Monitor) -> Index {
@@ -34,6 +34,7 @@ pub(crate) fn open(options: &IndexOptions, monitor: &dyn Monitor) -> Index {
         memory: Shelf::empty(Box::new(Memory::default()), MEMORY_NUMBERS..u32::MAX),
         view: RwLock::new(View::default()),
         writable: AtomicBool::new(writable),
+        warning: Mutex::new(None),
         unreadable: AtomicBool::new(false),
         entry_bytes: AtomicUsize::new(0),
         entry_bytes_max: options.memory_bytes / 4,

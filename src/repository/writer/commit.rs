@@ -11,7 +11,6 @@ use crate::format::segment::{PackRows, encode_segment};
 use crate::format::snapshot::{SnapshotBody, SnapshotLabel, SnapshotLinks, SnapshotPlain};
 use crate::id::{BlobId, ObjectId, PackId, SegmentId, SessionId, SnapshotId};
 use crate::limits;
-use crate::monitor::Silent;
 use crate::repository::writer::{
     BlobStatistics, DATA_KEY, LINK_KEY, PreparedBlob, WriteError, WriteSession,
 };
@@ -125,8 +124,8 @@ impl WriteSession<'_> {
         let id = SegmentId(*blake3::hash(&bytes).as_bytes());
         put_named(repository.store(), layout::segment(&id), &bytes)?;
         let index = self.reader.index();
-        index.load(id, packs, &Silent)?;
-        index.add_visible(id);
+        index.load(id, packs)?;
+        index.show(id);
         let mut state = self.state();
         state.statistics.bytes_stored += bytes.len() as u64;
         for row in packs.iter().flat_map(|pack| &pack.rows) {

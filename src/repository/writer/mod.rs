@@ -252,8 +252,8 @@ impl<'a> WriteSession<'a> {
         }
         match self.reader.read(id, kind) {
             Ok(_) => {
-                let entry = (id.as_bytes().to_vec(), Some(Vec::new()));
-                index.cache_put(Cache::Verified, vec![entry]);
+                let entry = (id.as_bytes().to_vec(), Vec::new());
+                index.cache_put(Cache::Verified, &[entry]);
                 Ok(true)
             }
             Err(error) if error.is_damage() => Ok(false),

@@ -4,7 +4,6 @@ use super::{blob, on_both, pack, row, segment};
 use crate::format::blob::{BlobKind, BlobRow, Form};
 use crate::id::{BlobId, WriterId};
 use crate::limits;
-use crate::monitor::Silent;
 use crate::repository::index::{Index, Located};
 
 fn delta(id: u32, base: u32) -> BlobRow {
@@ -18,9 +17,7 @@ fn delta(id: u32, base: u32) -> BlobRow {
 }
 
 fn load(index: &Index, number: u8, rows: Vec<BlobRow>) {
-    index
-        .load(segment(number), &[pack(number, rows)], &Silent)
-        .unwrap();
+    index.load(segment(number), &[pack(number, rows)]).unwrap();
     let listed: Vec<_> = (0..=number).map(segment).collect();
     index.set_visible(&listed);
 }

@@ -4,7 +4,7 @@
 
 use super::{MANY, Warnings, blob, everything, full_pack, options, segment};
 use crate::id::SegmentId;
-use crate::monitor::Silent;
+use crate::monitor::{Monitor, Silent};
 use crate::repository::index::{Cache, Index, IndexError, IndexMode, IndexOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,12 @@ fn synchronise(index: &Index, warnings: &Warnings) -> usize {
     for id in &missing {
         let number = id.as_bytes()[0];
         let packs = [full_pack(number, 0..if number == 1 { MANY } else { 100 })];
-        index.load(*id, &packs, warnings).unwrap();
+        index.load(*id, &packs).unwrap();
     }
     index.set_visible(&listed());
+    if let Some(warning) = index.take_warning() {
+        warnings.warn(&warning);
+    }
     missing.len()
 }
 
@@ -61,7 +64,7 @@ fn heals(damage: impl Fn(&Path)) {
         assert!(matches!(error, IndexError::Unreadable { .. }));
         let again = index.lookup(&blob(1_000_000));
         assert!(again.is_err(), "nothing is absent until it is cleared");
-        index.clear();
+        index.recover();
         assert_eq!(synchronise(&index, &warnings), 2);
     }
     assert_whole(&index);
@@ -149,15 +152,13 @@ fn a_second_one_reads_and_keeps_its_own_in_memory() {
     assert_eq!(warnings.take().len(), 1);
     assert_eq!(synchronise(&second, &warnings), 0);
     assert_whole(&second);
-    second
-        .load(segment(3), &[full_pack(3, 0..10)], &warnings)
-        .unwrap();
+    second.load(segment(3), &[full_pack(3, 0..10)]).unwrap();
     let mut three = listed();
     three.push(segment(3));
     second.set_visible(&three);
     assert_eq!(second.lookup(&blob(7)).unwrap().len(), 3);
     assert_eq!(everything(&second).unwrap().len() as u32, MANY + 110);
-    second.cache_put(Cache::Stat, vec![(vec![1], Some(vec![2]))]);
+    second.cache_put(Cache::Stat, &[(vec![1], vec![2])]);
     assert_eq!(second.cache_get(Cache::Stat, &[1]), Some(vec![2]));
     assert_eq!(first.missing(&three), [segment(3)]);
     // The first replaces its tables; the second one still has the old ones.
@@ -231,10 +232,8 @@ fn a_directory_removed_underneath() {
         synchronise(&index, &warnings);
     }
     assert_whole(&index);
-    index
-        .load(segment(9), &[full_pack(9, 0..MANY)], &warnings)
-        .unwrap();
-    assert_eq!(warnings.take().len(), 1);
+    index.load(segment(9), &[full_pack(9, 0..MANY)]).unwrap();
+    assert!(index.take_warning().is_some());
     drop(index);
     let index = Index::open(&options, &warnings);
     assert_eq!(synchronise(&index, &warnings), 2);
@@ -249,7 +248,7 @@ fn what_a_crash_left_half_loaded_belongs_to_nobody() {
     let index = Index::open(&options, &Silent);
     // A table is on disk at once, the mark of its segment is not: as if the machine stopped here.
     let packs = [full_pack(5, 0..MANY)];
-    index.load(segment(5), &packs, &Silent).unwrap();
+    index.load(segment(5), &packs).unwrap();
     fs::create_dir(copy.path().join("rows")).unwrap();
     for path in files(directory.path(), |_| true) {
         let name = path.file_name().unwrap();
@@ -261,12 +260,10 @@ fn what_a_crash_left_half_loaded_belongs_to_nobody() {
     let five = [segment(1), segment(2), segment(5), segment(6)];
     assert_eq!(index.missing(&five), [segment(5), segment(6)]);
     index.set_visible(&five);
-    index
-        .load(segment(6), &[full_pack(6, 0..3)], &Silent)
-        .unwrap();
+    index.load(segment(6), &[full_pack(6, 0..3)]).unwrap();
     assert_eq!(index.lookup(&blob(1)).unwrap().len(), 3);
     assert_eq!(index.lookup(&blob(50)).unwrap().len(), 2);
-    index.load(segment(5), &packs, &Silent).unwrap();
+    index.load(segment(5), &packs).unwrap();
     assert_eq!(index.lookup(&blob(50)).unwrap().len(), 3);
     assert_eq!(warnings.take(), Vec::<String>::new());
 }

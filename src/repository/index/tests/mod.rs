@@ -125,17 +125,13 @@ fn a_row_counts_when_loaded_and_listed() {
     on_both(|index| {
         let listed = [segment(1), segment(2)];
         assert_eq!(index.missing(&listed), listed);
-        index
-            .load(segment(1), &[full_pack(1, 0..10)], &Silent)
-            .unwrap();
+        index.load(segment(1), &[full_pack(1, 0..10)]).unwrap();
         assert_eq!(index.missing(&listed), [segment(2)]);
         assert!(!index.contains(&blob(3)).unwrap(), "not listed yet");
         index.set_visible(&listed);
         assert!(index.contains(&blob(3)).unwrap());
         assert!(!index.contains(&blob(10)).unwrap());
-        index
-            .load(segment(2), &[full_pack(2, 5..20)], &Silent)
-            .unwrap();
+        index.load(segment(2), &[full_pack(2, 5..20)]).unwrap();
         assert_eq!(
             index.lookup(&blob(7)).unwrap().len(),
             2,
@@ -149,6 +145,10 @@ fn a_row_counts_when_loaded_and_listed() {
             (WriterId([2; 16]), 1 << 20)
         );
         assert_eq!((index.stats().rows, index.stats().packs), (25, 2));
+        index.load(segment(3), &[full_pack(3, 90..95)]).unwrap();
+        assert!(!index.contains(&blob(90)).unwrap());
+        index.show(segment(3));
+        assert!(index.contains(&blob(90)).unwrap(), "shown by itself");
         index.set_visible(&[segment(2)]);
         assert!(!index.contains(&blob(3)).unwrap(), "no longer listed");
         assert_eq!(index.lookup(&blob(7)).unwrap().len(), 1);
@@ -167,8 +167,8 @@ fn large_segments_are_as_small_ones() {
             })
             .collect();
         index.set_visible(&[segment(1), segment(2)]);
-        index.load(segment(1), &packs, &Silent).unwrap();
-        index.load(segment(2), &packs[..1], &Silent).unwrap();
+        index.load(segment(1), &packs).unwrap();
+        index.load(segment(2), &packs[..1]).unwrap();
         assert_eq!(index.lookup(&blob(0)).unwrap().len(), 2);
         assert_eq!(index.lookup(&blob(MANY - 1)).unwrap().len(), 1);
         let all = everything(index).unwrap();
@@ -188,7 +188,7 @@ fn large_segments_are_as_small_ones() {
 fn too_many_rows_are_refused() {
     on_both(|index| {
         let rows = vec![row(blob(1), Form::Full); crate::limits::SEGMENT_ROWS_MAX + 1];
-        let result = index.load(segment(1), &[pack(1, rows)], &Silent);
+        let result = index.load(segment(1), &[pack(1, rows)]);
         assert!(matches!(result, Err(IndexError::TooManyRows { .. })));
     });
 }
@@ -197,9 +197,7 @@ fn too_many_rows_are_refused() {
 fn walks_end_when_the_visitor_says_so() {
     on_both(|index| {
         index.set_visible(&[segment(1)]);
-        index
-            .load(segment(1), &[full_pack(1, 0..10)], &Silent)
-            .unwrap();
+        index.load(segment(1), &[full_pack(1, 0..10)]).unwrap();
         let mut seen = 0;
         let visited = index.for_each_sorted(&mut |_| {
             seen += 1;
@@ -214,7 +212,11 @@ fn walks_end_when_the_visitor_says_so() {
 fn small_caches_keep_replace_and_remove() {
     on_both(|index| {
         let put = |cache, value: Option<&[u8]>| {
-            index.cache_put(cache, vec![(b"key".to_vec(), value.map(<[u8]>::to_vec))]);
+            let key = b"key".to_vec();
+            match value {
+                Some(value) => index.cache_put(cache, &[(key, value.to_vec())]),
+                None => index.cache_remove(cache, &[key]),
+            }
         };
         put(Cache::Stat, Some(b"one"));
         put(Cache::Parent, Some(b"two"));
@@ -236,7 +238,7 @@ fn small_caches_keep_replace_and_remove() {
 fn cache_entries_in_memory_are_bounded() {
     let index = Index::open(&options(None), &Silent);
     for number in 0..64u8 {
-        index.cache_put(Cache::Stat, vec![(vec![number], Some(vec![0; 64 << 10]))]);
+        index.cache_put(Cache::Stat, &[(vec![number], vec![0; 64 << 10])]);
     }
     let kept = (0..64u8).filter(|number| index.cache_get(Cache::Stat, &[*number]).is_some());
     assert_eq!(kept.count(), 15, "a quarter of 4 MiB");
@@ -247,12 +249,8 @@ fn clearing_makes_room_for_the_same_segments() {
     on_both(|index| {
         for _ in 0..2 {
             index.set_visible(&[segment(1), segment(2)]);
-            index
-                .load(segment(1), &[full_pack(1, 0..MANY)], &Silent)
-                .unwrap();
-            index
-                .load(segment(2), &[full_pack(2, 0..5)], &Silent)
-                .unwrap();
+            index.load(segment(1), &[full_pack(1, 0..MANY)]).unwrap();
+            index.load(segment(2), &[full_pack(2, 0..5)]).unwrap();
             assert_eq!(everything(index).unwrap().len() as u32, MANY + 5);
             index.clear();
             assert_eq!(everything(index).unwrap(), []);
@@ -272,10 +270,10 @@ fn reopening_keeps_rows_and_entries() {
         assert_eq!(index.missing(&listed), [segment(round)], "round {round}");
         index.set_visible(&listed);
         let packs = [full_pack(round, 0..if round == 1 { MANY } else { 100 })];
-        index.load(segment(round), &packs, &Silent).unwrap();
+        index.load(segment(round), &packs).unwrap();
         let found = index.lookup(&blob(50)).unwrap();
         assert_eq!(found.len(), usize::from(round) + 1);
-        index.cache_put(Cache::State, vec![(vec![round], Some(vec![round]))]);
+        index.cache_put(Cache::State, &[(vec![round], vec![round])]);
     }
     let index = Index::open(&options, &Silent);
     assert_eq!(index.cache_get(Cache::State, &[1]), Some(vec![1]));
@@ -296,7 +294,7 @@ fn threads_load_and_look_up_together() {
                         if number % 2 == thread % 2 {
                             let blobs = 0..if number < 2 { MANY } else { 50 };
                             index
-                                .load(segment(number), &[full_pack(number, blobs)], &Silent)
+                                .load(segment(number), &[full_pack(number, blobs)])
                                 .unwrap();
                         }
                         assert!(index.lookup(&blob(7)).unwrap().len() <= 8);

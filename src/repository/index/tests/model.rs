@@ -148,7 +148,7 @@ fn run(segments: &[Vec<PackRows>], steps: &[Step], directory: Option<&std::path:
         match step {
             Step::Load(number) => {
                 let packs = &segments[usize::from(*number)];
-                index.load(segment(*number), packs, &Silent).unwrap();
+                index.load(segment(*number), packs).unwrap();
                 model.loaded.insert(*number);
             }
             Step::List(numbers) => {
@@ -175,7 +175,7 @@ fn run(segments: &[Vec<PackRows>], steps: &[Step], directory: Option<&std::path:
                 let numbers: Vec<_> = (0..SEGMENTS).map(segment).collect();
                 second.set_visible(&numbers);
                 for (number, packs) in (0..SEGMENTS).zip(segments) {
-                    second.load(segment(number), packs, &Silent).unwrap();
+                    second.load(segment(number), packs).unwrap();
                 }
                 let full = Model {
                     loaded: (0..SEGMENTS).collect(),
