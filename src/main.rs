@@ -1,1 +1,2 @@
+//! The icecore program.
 fn main() {}

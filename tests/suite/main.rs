@@ -1,4 +1,5 @@
 //! The integration tests: one binary.
 
 mod retention;
+mod tidy;
 mod vectors;
