@@ -1,6 +1,6 @@
 //! One error type for people and scripts: what failed, on what, what to do next.
 
-use crate::archiver::ArchiveError;
+use crate::archiver::{ArchiveError, SnapshotError};
 use crate::cli::exit_code::Exit;
 use crate::env::EntropyError;
 use crate::explain::explain;
@@ -74,6 +74,8 @@ pub struct CommandError {
     pub source: Box<dyn Error + Send + Sync>,
     /// What to do next: sentences or ready commands, the best first.
     pub hints: Vec<String>,
+    /// Whether people were told already.
+    pub is_told: bool,
 }
 
 /// Result of a command's step.
@@ -86,6 +88,7 @@ impl CommandError {
             kind,
             source: source.into(),
             hints: Vec::new(),
+            is_told: false,
         }
     }
 
@@ -108,6 +111,22 @@ impl CommandError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Told already: only the exit code and the JSON summary are left to say.
+    pub fn told(mut self) -> Self {
+        self.is_told = self.kind != ErrorKind::Interrupted;
+        self
+    }
+
+    /// The same with something in front of its message.
+    pub fn within(&self, context: &str) -> Self {
+        Self {
+            kind: self.kind,
+            source: format!("{context}: {}", self.message()).into(),
+            hints: self.hints.clone(),
+            is_told: false,
+        }
     }
 
     /// The error and its causes, one sentence.
@@ -290,5 +309,17 @@ impl From<Interrupted> for CommandError {
 impl From<EntropyError> for CommandError {
     fn from(error: EntropyError) -> Self {
         Self::failed(error)
+    }
+}
+
+impl From<SnapshotError> for CommandError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Archive(error) => error.into(),
+            SnapshotError::Commit(error) => error.into(),
+            SnapshotError::Write(error) => error.into(),
+            SnapshotError::Keys(error) => error.into(),
+            SnapshotError::Record(error) => error.into(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::unlock::{Given, Prompt};
 use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
 use crate::format::slot::Unlock;
 use crate::monitor::{Cancel, Monitor};
-use crate::repository::index::Index;
+use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{Repository, Snapshot};
 use crate::selector::{SelectError, Selector, SnapshotPath, Summary, resolve};
 use crate::store::{
@@ -192,18 +192,25 @@ impl Invocation {
                  give --cache-dir",
             );
         }
-        Index::default()
+        let options = IndexOptions {
+            directory,
+            ..IndexOptions::default()
+        };
+        Index::open(&options, &*self.ui)
     }
 
     /// Lists snapshots; damaged ones and those of other domains are mentioned.
     pub fn list_snapshots(&self, repository: &Repository) -> CommandResult<SnapshotSet> {
         let (list, flags) = repository.list_snapshots()?;
         for (id, _) in &list.damaged {
-            self.ui
-                .warn(&format!("snapshot {} is damaged: icecore check", id.short()));
+            self.ui.warn(&format!(
+                "snapshot {} is damaged: icecore check",
+                id.short()
+            ));
         }
         for record in &flags.damaged {
-            self.ui.warn(&format!("{record}; nothing is deleted because of it"));
+            self.ui
+                .warn(&format!("{record}; nothing is deleted because of it"));
         }
         if list.foreign > 0 {
             self.ui.warn(&format!(
@@ -280,7 +287,10 @@ fn choice(
                 if selection.host.is_empty() && shared.count() > 1 {
                     options.push_str(&format!(" --host {}", text::quoted(&candidate.host)));
                 }
-                format!("icecore {command} {selector}{}{options}", selection.as_options())
+                format!(
+                    "icecore {command} {selector}{}{options}",
+                    selection.as_options()
+                )
             })
             .collect(),
         SelectError::AmbiguousId { matches, .. } => matches
@@ -289,10 +299,9 @@ fn choice(
             .collect(),
         _ => return error.into(),
     };
-    CommandError {
-        hints: commands,
-        ..CommandError::new(ErrorKind::Choice, error)
-    }
+    let mut error = CommandError::new(ErrorKind::Choice, error);
+    error.hints = commands;
+    error
 }
 
 /// The snapshots of a repository, as objects and as selectors see them.
@@ -310,9 +319,15 @@ impl SnapshotSet {
     }
 
     /// Those that pass the filters, oldest first.
-    pub fn select(&self, selection: &SelectionArguments, invocation: &Invocation) -> Vec<&Snapshot> {
+    pub fn select(
+        &self,
+        selection: &SelectionArguments,
+        invocation: &Invocation,
+    ) -> Vec<&Snapshot> {
         let now = invocation.now();
-        let passing = selection.filters().select(&self.summaries, now, &invocation.zone);
+        let passing = selection
+            .filters()
+            .select(&self.summaries, now, &invocation.zone);
         passing
             .into_iter()
             .filter_map(|summary| self.by_id(summary).ok())

@@ -6,6 +6,7 @@ mod commands;
 mod error;
 mod exit_code;
 mod invocation;
+mod kit;
 mod log;
 mod output;
 mod process;
@@ -19,7 +20,7 @@ use crate::monitor::Cancel;
 use arguments::{Arguments, Command};
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{CommandFactory, Parser};
-use error::{CommandError, CommandResult, ErrorKind};
+use error::{CommandError, CommandResult};
 use exit_code::Exit;
 use invocation::Invocation;
 use jiff::tz::TimeZone;
@@ -74,7 +75,12 @@ fn execute(arguments: Arguments) -> Exit {
     let cancel = Cancel::default();
     let timed_out = process::start_timeout(global.timeout, &cancel);
     let name = command.as_ref().map_or("overview", Command::name);
-    ui.log(Level::Info, "start", name, &[("version", json!(env!("CARGO_PKG_VERSION")))]);
+    ui.log(
+        Level::Info,
+        "start",
+        name,
+        &[("version", json!(env!("CARGO_PKG_VERSION")))],
+    );
     let result = match (log_error, process::watch_signals(&cancel)) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(CommandError::failed(error)),
@@ -101,11 +107,18 @@ fn execute(arguments: Arguments) -> Exit {
         false => error,
     });
     ui.clear();
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        && !error.is_told
+    {
         ui.error(error);
     }
     let exit = output.finish(&result);
-    ui.log(Level::Info, "end", name, &[("exit_code", json!(exit.number()))]);
+    ui.log(
+        Level::Info,
+        "end",
+        name,
+        &[("exit_code", json!(exit.number()))],
+    );
     exit
 }
 
@@ -119,6 +132,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
             commands::init::run(invocation, &arguments)
         }
         Command::Repo(RepoCommand::Info) | Command::Info => commands::repo::info(invocation),
+        Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Snapshots(arguments) => commands::snapshots::run(invocation, &arguments),
         Command::Ls(arguments) => commands::ls::run(invocation, &arguments),
         Command::Cat(arguments) => commands::cat::run(invocation, &arguments),

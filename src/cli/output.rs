@@ -43,6 +43,15 @@ impl Report {
     }
 }
 
+/// An error for scripts.
+pub fn error_object(error: &CommandError) -> Value {
+    json!({
+        "kind": error.kind.name(),
+        "message": error.message(),
+        "remedy": error.hints.join("; "),
+    })
+}
+
 /// Standard output, gone or not.
 struct Stream {
     writer: BufWriter<io::Stdout>,
@@ -167,12 +176,7 @@ impl Output {
         match result {
             Ok(report) => summary.extend(report.summary.clone()),
             Err(error) => {
-                let error = json!({
-                    "kind": error.kind.name(),
-                    "message": error.message(),
-                    "remedy": error.hints.join("; "),
-                });
-                summary.insert("error".to_owned(), error);
+                summary.insert("error".to_owned(), error_object(error));
             }
         }
         let warnings = self.stream().warnings.clone();

@@ -42,6 +42,25 @@ pub fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
+/// A source as a line shows it: its scheme, where that says something, and the last part of each
+/// path.
+pub fn short_source(identity: &str) -> String {
+    let (scheme, paths) = match identity.split_once(":/") {
+        Some(("files", _)) => ("", &identity["files:".len()..]),
+        Some((scheme, _)) => (scheme, &identity[scheme.len() + 1..]),
+        None => return line(identity),
+    };
+    let last = |path: &str| match path.rsplit('/').next() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => path.to_owned(),
+    };
+    let names: Vec<String> = paths.split(",/").map(last).collect();
+    match scheme {
+        "" => line(&names.join(",")),
+        scheme => line(&format!("{scheme}:{}", names.join(","))),
+    }
+}
+
 /// A moment in `zone` as seen at `now`: `today 14:02:11`, `yesterday 09:00:00`, else the date.
 pub fn moment(moment: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let local = moment.to_jiff().to_zoned(zone.clone());

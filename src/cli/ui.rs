@@ -68,7 +68,13 @@ impl Ui {
     }
 
     /// Logs an event, if there is a log.
-    pub fn log(&self, level: Level, event: &str, message: &str, fields: &[(&str, serde_json::Value)]) {
+    pub fn log(
+        &self,
+        level: Level,
+        event: &str,
+        message: &str,
+        fields: &[(&str, serde_json::Value)],
+    ) {
         if let Some(log) = &self.log {
             log.write(level, event, message, fields);
         }
@@ -92,6 +98,14 @@ impl Ui {
         }
     }
 
+    /// A line about something that is told elsewhere in JSON.
+    pub fn warn_line(&self, message: &str) {
+        self.log(Level::Warning, "warning", message, &[]);
+        if !self.output.is_json() {
+            self.stderr_line(message);
+        }
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         match self.colored {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -103,11 +117,20 @@ impl Ui {
     pub fn error(&self, error: &CommandError) {
         self.clear();
         let message = error.message();
-        self.log(Level::Error, "error", &message, &[("kind", json!(error.kind.name()))]);
+        self.log(
+            Level::Error,
+            "error",
+            &message,
+            &[("kind", json!(error.kind.name()))],
+        );
         let label = self.paint("1;31", "error:");
         self.stderr_line(&format!("{label} {}", multiline(&message)));
         for hint in &error.hints {
-            self.stderr_line(&format!("  {} {}", self.paint("1", "try:"), multiline(hint)));
+            self.stderr_line(&format!(
+                "  {} {}",
+                self.paint("1", "try:"),
+                multiline(hint)
+            ));
         }
     }
 
@@ -125,7 +148,11 @@ impl Ui {
 
 /// Every line of a text made safe by itself.
 fn multiline(message: &str) -> String {
-    message.lines().map(text::line).collect::<Vec<_>>().join("\n  ")
+    message
+        .lines()
+        .map(text::line)
+        .collect::<Vec<_>>()
+        .join("\n  ")
 }
 
 fn style(unit: Unit, total: Option<u64>) -> ProgressStyle {

@@ -76,7 +76,9 @@ impl Given {
         let names = [
             self.variable.as_ref().map(|(name, _)| *name),
             self.passphrase_file.as_ref().map(|_| "a passphrase file"),
-            self.passphrase_command.as_ref().map(|_| "a passphrase command"),
+            self.passphrase_command
+                .as_ref()
+                .map(|_| "a passphrase command"),
             self.descriptor.map(|_| "a passphrase descriptor"),
             self.key_file.as_ref().map(|_| "a key file"),
         ];
@@ -198,7 +200,11 @@ fn open_secret(path: &Path, what: &str) -> CommandResult<File> {
 fn is_exposed(file: &File, path: &Path) -> bool {
     let by_orchestrator = path.starts_with("/run/secrets") || path.starts_with("/var/run/secrets");
     let mode = file.metadata().map_or(0, |metadata| {
-        if metadata.is_file() { metadata.mode() } else { 0 }
+        if metadata.is_file() {
+            metadata.mode()
+        } else {
+            0
+        }
     });
     !by_orchestrator && mode & 0o077 != 0
 }
@@ -253,7 +259,9 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        Ok(parent.canonicalize()?.join(path.file_name().unwrap_or_default()))
+        Ok(parent
+            .canonicalize()?
+            .join(path.file_name().unwrap_or_default()))
     })
 }
 
@@ -349,7 +357,9 @@ pub fn write_private(path: &Path, content: &[u8]) -> CommandResult<()> {
     let mut file = created.map_err(|error| {
         let failed = CommandError::file("create", path, &error);
         match error.kind() {
-            std::io::ErrorKind::AlreadyExists => failed.hint("nothing is overwritten: choose another name"),
+            std::io::ErrorKind::AlreadyExists => {
+                failed.hint("nothing is overwritten: choose another name")
+            }
             _ => failed,
         }
     })?;

@@ -74,7 +74,10 @@ mod tests {
     #[test]
     fn plain_and_quoted_words() {
         let table: [(&str, &[&str]); 5] = [
-            ("vault read  -field=p secret/x", &["vault", "read", "-field=p", "secret/x"]),
+            (
+                "vault read  -field=p secret/x",
+                &["vault", "read", "-field=p", "secret/x"],
+            ),
             ("cat '/a b/$c'", &["cat", "/a b/$c"]),
             (r#"x "a \"b\" \n" ''"#, &["x", r#"a "b" \n"#, ""]),
             (r"a\ b c", &["a b", "c"]),
@@ -88,7 +91,9 @@ mod tests {
 
     #[test]
     fn what_needs_a_shell_is_refused() {
-        for text in ["a | b", "a && b", "a $HOME", "a `b`", "a > b", "a \"$b\"", "a *"] {
+        for text in [
+            "a | b", "a && b", "a $HOME", "a `b`", "a > b", "a \"$b\"", "a *",
+        ] {
             assert!(matches!(split(text), Err(WordsError::Shell(_))), "{text}");
         }
         assert_eq!(split("a 'b"), Err(WordsError::Open));

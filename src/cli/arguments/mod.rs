@@ -40,6 +40,9 @@ pub enum Command {
     /// Same as `repo info`
     #[command(hide = true)]
     Info,
+    /// Save files, databases, a command's output
+    #[command(visible_alias = "backup")]
+    Snapshot(commands::snapshot::SnapshotArguments),
     /// List snapshots
     #[command(visible_alias = "list")]
     Snapshots(commands::snapshots::SnapshotsArguments),
@@ -72,6 +75,7 @@ impl Command {
         match self {
             Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
             Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
+            Self::Snapshot(_) => "snapshot",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",

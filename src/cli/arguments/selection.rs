@@ -5,7 +5,7 @@ use crate::units::Span;
 use clap::Args;
 
 /// Narrowing.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which snapshots")]
 pub struct SelectionArguments {
     /// Of this source: its name, or the last parts of its path
@@ -51,13 +51,20 @@ impl SelectionArguments {
     /// As options again, for commands that are suggested.
     pub fn as_options(&self) -> String {
         let mut text = String::new();
-        for (name, values) in [("source", &self.source), ("host", &self.host), ("job", &self.job)] {
+        for (name, values) in [
+            ("source", &self.source),
+            ("host", &self.host),
+            ("job", &self.job),
+        ] {
             for value in values {
                 text.push_str(&format!(" --{name} {}", crate::cli::text::quoted(value)));
             }
         }
         for tag in &self.tag {
-            text.push_str(&format!(" --tag {}", crate::cli::text::quoted(&tag.to_string())));
+            text.push_str(&format!(
+                " --tag {}",
+                crate::cli::text::quoted(&tag.to_string())
+            ));
         }
         text
     }
