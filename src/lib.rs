@@ -3,6 +3,7 @@
 
 pub mod archiver;
 pub mod chunker;
+pub mod cli;
 pub mod codec;
 pub mod crypto;
 pub mod entry;

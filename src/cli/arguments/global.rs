@@ -1,0 +1,139 @@
+//! Options that every command takes.
+
+use crate::codec::Effort;
+use crate::units::{parse_duration, parse_rate};
+use clap::{Args, ValueEnum};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArguments {
+    /// The repository: a directory
+    #[arg(short, long, global = true, env = "ICECORE_REPO", value_name = "REPO")]
+    pub repo: Option<String>,
+
+    /// How the repository is unlocked.
+    #[command(flatten)]
+    pub unlock: UnlockArguments,
+
+    /// Where the disposable local cache lives [default: ~/.cache/icecore]
+    #[arg(
+        long,
+        global = true,
+        env = "ICECORE_CACHE_DIR",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
+    pub cache_dir: Option<PathBuf>,
+
+    /// JSON lines on standard output, a summary last
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// With --json: progress objects too
+    #[arg(long, global = true)]
+    pub progress: bool,
+
+    /// Only errors, warnings and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// More detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// No progress bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+
+    /// Append what happens to a file: JSON lines if its name ends with .json or .jsonl, else text
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// How many threads compress and seal [default: one for each processor]
+    #[arg(long, global = true, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// How hard to compress: auto, fast, max, off, or a zstd level
+    #[arg(
+        long,
+        global = true,
+        value_name = "EFFORT",
+        default_value = "auto",
+        allow_hyphen_values = true
+    )]
+    pub compression: Effort,
+
+    /// Write to the repository at most this fast, such as 10MB/s
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
+    pub limit_upload: Option<NonZeroU64>,
+
+    /// Read from the repository at most this fast
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
+    pub limit_download: Option<NonZeroU64>,
+
+    /// Give up after this long, such as 2h
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Where the passphrase or key comes from. At most one.
+#[derive(Debug, Args)]
+pub struct UnlockArguments {
+    /// Read the passphrase from a file
+    #[arg(
+        long,
+        global = true,
+        env = "ICECORE_PASSPHRASE_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub passphrase_file: Option<PathBuf>,
+
+    /// Run a command that prints the passphrase; no shell is involved
+    #[arg(
+        long,
+        global = true,
+        env = "ICECORE_PASSPHRASE_COMMAND",
+        value_name = "COMMAND",
+        hide_env_values = true
+    )]
+    pub passphrase_command: Option<String>,
+
+    /// Read the passphrase from an open file descriptor
+    #[arg(long, global = true, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+
+    /// Unlock with a key file made by `icecore key generate`
+    #[arg(
+        long,
+        global = true,
+        env = "ICECORE_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub key_file: Option<PathBuf>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = parse_rate(text).map_err(|error| error.to_string())?;
+    NonZeroU64::new(bytes).ok_or_else(|| "nothing would ever be moved".to_owned())
+}

@@ -1,0 +1,91 @@
+//! The command line as clap reads it. Options of one command live beside that command.
+
+pub mod global;
+pub mod selection;
+
+use crate::cli::commands;
+use clap::{Parser, Subcommand};
+use global::GlobalArguments;
+
+/// Everything that can be given.
+#[derive(Debug, Parser)]
+#[command(
+    name = "icecore",
+    version,
+    about = "Backups of databases and files: consistent, deduplicating, encrypted, provable",
+    disable_help_subcommand = false,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done · 1 failed, nothing saved is harmed · 2 wrong usage or a choice \
+        is needed · 3 written, but some items could not be read · 4 damage found · 10 no \
+        repository there · 11 refused · 12 wrong or missing key · 130 interrupted"
+)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    /// What to do; nothing shows an overview.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a repository, or show what one is
+    #[command(subcommand)]
+    Repo(commands::repo::RepoCommand),
+    /// Same as `repo init`
+    #[command(hide = true)]
+    Init(commands::init::InitArguments),
+    /// Same as `repo info`
+    #[command(hide = true)]
+    Info,
+    /// Save files, databases, a command's output
+    #[command(visible_alias = "backup")]
+    Snapshot(commands::snapshot::SnapshotArguments),
+    /// List snapshots
+    #[command(visible_alias = "list")]
+    Snapshots(commands::snapshots::SnapshotsArguments),
+    /// List what is in a snapshot
+    Ls(commands::ls::LsArguments),
+    /// Write a file of a snapshot to standard output
+    Cat(commands::cat::CatArguments),
+    /// Find files by name in all snapshots
+    Find(commands::find::FindArguments),
+    /// Manage passphrases and keys that open the repository
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    /// Manage domains: data under keys of its own
+    #[command(subcommand)]
+    Domain(commands::domain::DomainCommand),
+    /// Show or drop the local cache, which can be rebuilt at any time
+    #[command(subcommand)]
+    Cache(commands::cache::CacheCommand),
+    /// Write shell completions to standard output
+    Completions(commands::completions::CompletionsArguments),
+    /// Write the manual page to standard output
+    Man,
+    /// Show the version, and with -v what it was built from
+    Version,
+}
+
+impl Command {
+    /// Its name, for the log: never an argument, which may be a secret.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
+            Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
+            Self::Snapshot(_) => "snapshot",
+            Self::Snapshots(_) => "snapshots",
+            Self::Ls(_) => "ls",
+            Self::Cat(_) => "cat",
+            Self::Find(_) => "find",
+            Self::Key(_) => "key",
+            Self::Domain(_) => "domain",
+            Self::Cache(_) => "cache",
+            Self::Completions(_) => "completions",
+            Self::Man => "man",
+            Self::Version => "version",
+        }
+    }
+}

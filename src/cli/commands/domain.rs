@@ -1,0 +1,161 @@
+//! `domain`: data that shares no key with the rest of the repository.
+
+use crate::cli::commands::key::NewSecretArguments;
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::crypto::Argon2Parameters;
+use crate::repository::NewCredential;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::io::{BufRead, IsTerminal, Write};
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum DomainCommand {
+    /// Make a domain
+    Create(CreateArguments),
+    /// List domains
+    List,
+    /// Destroy an erasable domain: nothing in it can be read again, in no copy
+    Destroy {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+}
+
+/// Options of `domain create`.
+#[derive(Debug, Args)]
+pub struct CreateArguments {
+    /// Its name
+    name: String,
+
+    /// Its key lives outside of the repository, so that destroying the key erases the data
+    #[arg(long)]
+    erasable: bool,
+
+    /// The key of an erasable domain.
+    #[command(flatten)]
+    new: NewSecretArguments,
+}
+
+/// Runs a subcommand.
+pub fn run(invocation: &Invocation, command: &DomainCommand) -> CommandResult<Report> {
+    match command {
+        DomainCommand::Create(arguments) => create(invocation, arguments),
+        DomainCommand::List => list(invocation),
+        DomainCommand::Destroy { name, yes, dry_run } => destroy(invocation, name, *yes, *dry_run),
+    }
+}
+
+fn create(invocation: &Invocation, arguments: &CreateArguments) -> CommandResult<Report> {
+    let mut open = invocation.open_repository()?;
+    let name = &arguments.name;
+    if arguments.erasable {
+        let unlock = arguments.new.read(invocation)?;
+        open.repository.create_erasable_domain(
+            name,
+            &NewCredential {
+                label: format!("domain {name}"),
+                unlock: &unlock,
+                cost: Argon2Parameters::default(),
+            },
+        )?;
+    } else {
+        open.repository.create_domain(name)?;
+    }
+    invocation
+        .output
+        .say(&format!("created domain {}", text::line(name)));
+    if arguments.erasable {
+        invocation.output.remark(
+            "Only its own key opens it, the repository's first credential does not: keep it safe",
+        );
+    }
+    Ok(Report::with(
+        json!({ "domain": name, "erasable": arguments.erasable }),
+    ))
+}
+
+fn list(invocation: &Invocation) -> CommandResult<Report> {
+    let open = invocation.open_repository()?;
+    let domains = open.repository.domain_names();
+    let mut rows = vec![["NAME", "STATE"].map(str::to_owned).to_vec()];
+    for domain in &domains {
+        let state = match (domain.erased, domain.readable, domain.erasable) {
+            (true, ..) => "destroyed",
+            (false, false, _) => "erasable, locked: its own key opens it",
+            (false, true, true) => "erasable, open",
+            (false, true, false) => "open",
+        };
+        rows.push(vec![text::line(&domain.name), state.to_owned()]);
+        invocation.output.object(
+            "domain",
+            json!({
+                "name": domain.name,
+                "erasable": domain.erasable,
+                "destroyed": domain.erased,
+                "readable": domain.readable,
+            }),
+        );
+    }
+    for line in text::table(&rows, &[]) {
+        invocation.output.line(&line);
+    }
+    Ok(Report::with(json!({ "domains": domains.len() })))
+}
+
+fn destroy(invocation: &Invocation, name: &str, yes: bool, dry_run: bool) -> CommandResult<Report> {
+    let mut open = invocation.open_repository()?;
+    let shown = text::line(name);
+    if dry_run {
+        let domains = open.repository.domain_names();
+        let state = match domains.iter().find(|domain| domain.name == name) {
+            None => "there is no such domain",
+            Some(domain) if !domain.erasable => "it is not erasable and would be refused",
+            Some(_) => "everything in it would become unreadable",
+        };
+        invocation
+            .output
+            .say(&format!("domain {shown}: {state}; nothing was done"));
+        return Ok(Report::with(json!({ "dry_run": true, "domain": name })));
+    }
+    if !yes {
+        confirm(
+            &format!("Nothing in domain {shown} can be read again, in no copy."),
+            name,
+        )?;
+    }
+    open.repository.destroy_domain(name)?;
+    invocation.output.say(&format!("destroyed domain {shown}"));
+    invocation.output.remark(
+        "Destroy its key file too, and every copy of it: older copies of the repository still \
+         have what that key opens",
+    );
+    Ok(Report::with(json!({ "domain": name, "destroyed": true })))
+}
+
+/// Goes on only when the word is typed.
+pub fn confirm(consequence: &str, word: &str) -> CommandResult<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            CommandError::usage(format!("{consequence} This needs a confirmation"))
+                .hint("add --yes if it is meant"),
+        );
+    }
+    let mut stderr = std::io::stderr();
+    let _unheard = write!(stderr, "{consequence}\nType {word} to go on: ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == word => Ok(()),
+        _ => Err(CommandError::usage("not confirmed; nothing was done")),
+    }
+}

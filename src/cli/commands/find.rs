@@ -1,0 +1,118 @@
+//! `find`: which snapshots have a file.
+
+use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::commands::ls::{Stop, describe};
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::entry::EntryKind;
+use crate::repository::{Reader, Snapshot};
+use crate::tree::{Descend, Node, walk};
+use crate::units::bytes;
+use clap::Args;
+use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
+use serde_json::json;
+
+/// Options of `find`.
+#[derive(Debug, Args)]
+pub struct FindArguments {
+    /// Globs: of a name, or with a slash of a path inside the snapshot
+    #[arg(value_name = "GLOB", required = true)]
+    patterns: Vec<String>,
+
+    /// Upper and lower case are the same
+    #[arg(short, long)]
+    ignore_case: bool,
+
+    /// Which snapshots.
+    #[command(flatten)]
+    selection: SelectionArguments,
+}
+
+/// Compiled globs.
+struct Patterns {
+    names: GlobSet,
+    paths: GlobSet,
+}
+
+impl Patterns {
+    fn new(arguments: &FindArguments) -> CommandResult<Self> {
+        let bad = |error: globset::Error| CommandError::usage(format!("bad glob: {error}"));
+        let mut names = GlobSetBuilder::new();
+        let mut paths = GlobSetBuilder::new();
+        for pattern in &arguments.patterns {
+            let glob = GlobBuilder::new(pattern.trim_start_matches('/'))
+                .literal_separator(true)
+                .case_insensitive(arguments.ignore_case)
+                .build()
+                .map_err(bad)?;
+            match pattern.contains('/') {
+                true => paths.add(glob),
+                false => names.add(glob),
+            };
+        }
+        Ok(Self {
+            names: names.build().map_err(bad)?,
+            paths: paths.build().map_err(bad)?,
+        })
+    }
+
+    fn match_path(&self, path: &[u8], name: &[u8]) -> bool {
+        self.names.is_match_candidate(&Candidate::from_bytes(name))
+            || self.paths.is_match_candidate(&Candidate::from_bytes(path))
+    }
+}
+
+/// Looks for names in snapshots, oldest first.
+pub fn run(invocation: &Invocation, arguments: &FindArguments) -> CommandResult<Report> {
+    let patterns = Patterns::new(arguments)?;
+    let open = invocation.open_repository()?;
+    let set = invocation.list_snapshots(&open.repository)?;
+    let chosen = set.select(&arguments.selection, invocation);
+    let index = invocation.open_index(&open.repository)?;
+    let reader = Reader::new(&open.repository, &index);
+    let mut found = 0u64;
+    for snapshot in &chosen {
+        let mut visit = |path: &[u8], node: &Node| {
+            if patterns.match_path(path, node.name()) {
+                found += 1;
+                if !show(invocation, snapshot, path, node) {
+                    return Err(Stop::Unheard);
+                }
+            }
+            Ok(Descend::Into)
+        };
+        let cancel = &invocation.cancel;
+        match walk::<Stop>(&reader, snapshot.root, cancel, &mut visit, &mut |_, _| {
+            Ok(())
+        }) {
+            Ok(()) => {}
+            Err(Stop::Unheard) => break,
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+    }
+    if found == 0 {
+        let looked = text::counted(chosen.len() as u64, "snapshot");
+        invocation.output.say(&format!("nothing found in {looked}"));
+    }
+    Ok(Report::with(
+        json!({ "found": found, "snapshots": chosen.len() }),
+    ))
+}
+
+fn show(invocation: &Invocation, snapshot: &Snapshot, path: &[u8], node: &Node) -> bool {
+    let size = match node.entry.entry.kind {
+        EntryKind::File { size } => bytes(size),
+        _ => "-".to_owned(),
+    };
+    let line = format!(
+        "{}  {:<20}  {size:>9}  {}",
+        snapshot.id.short(),
+        invocation.moment(snapshot.label.captured),
+        text::path(path)
+    );
+    let mut object = describe(path, node);
+    object["snapshot_id"] = json!(snapshot.id.to_string());
+    invocation.output.line(&line) && invocation.output.object("entry", object)
+}

@@ -1,0 +1,315 @@
+//! `key`: the passphrases and keys that open a repository.
+
+use crate::cli::commands::init::CostArguments;
+use crate::cli::error::CommandResult;
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::kit;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::cli::unlock::{Given, Prompt, generate_key_file, refuse_inside, variable};
+use crate::env::SystemEntropy;
+use crate::format::certificate::Capabilities;
+use crate::format::slot::Unlock;
+use crate::repository::{CredentialSummary, NewCredential};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List credentials
+    List,
+    /// Add a passphrase or key that opens everything
+    Add(AddArguments),
+    /// Remove a credential by its name or the start of its slot's id
+    Remove {
+        /// Which
+        #[arg(value_name = "NAME|SLOT")]
+        name: String,
+        /// Only say what would be done
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+    /// Give the credential in use another passphrase or key
+    Passwd(PasswdArguments),
+    /// Write the recovery kit anew; it holds no secret
+    Export {
+        /// Where to [default: recovery-kit-ID.txt here]
+        #[arg(long, value_name = "FILE")]
+        kit: Option<PathBuf>,
+    },
+    /// Prove that the given passphrase or key opens the repository
+    Test,
+    /// Write a new random key file, for the owner only
+    Generate {
+        /// The file; it must not exist yet
+        file: PathBuf,
+    },
+}
+
+/// Options of `key add`.
+#[derive(Debug, Args)]
+pub struct AddArguments {
+    /// Name of the new credential
+    #[arg(long, value_name = "NAME")]
+    label: String,
+
+    /// The new secret.
+    #[command(flatten)]
+    new: NewSecretArguments,
+
+    /// Cost of guessing it.
+    #[command(flatten)]
+    cost: CostArguments,
+}
+
+/// Options of `key passwd`.
+#[derive(Debug, Args)]
+pub struct PasswdArguments {
+    /// The new secret.
+    #[command(flatten)]
+    new: NewSecretArguments,
+
+    /// Cost of guessing it.
+    #[command(flatten)]
+    cost: CostArguments,
+}
+
+/// Where a new passphrase or key comes from; `ICECORE_NEW_PASSPHRASE` is one more way.
+#[derive(Debug, Args)]
+pub struct NewSecretArguments {
+    /// Read the new passphrase from a file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ICECORE_NEW_PASSPHRASE_FILE",
+        hide_env_values = true
+    )]
+    new_passphrase_file: Option<PathBuf>,
+
+    /// Run a command that prints the new passphrase or key
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        env = "ICECORE_NEW_PASSPHRASE_COMMAND",
+        hide_env_values = true
+    )]
+    new_passphrase_command: Option<String>,
+
+    /// Read the new passphrase from an open file descriptor
+    #[arg(long, value_name = "N")]
+    new_passphrase_fd: Option<u32>,
+
+    /// Use a key file made by `icecore key generate`
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ICECORE_NEW_KEY_FILE",
+        hide_env_values = true
+    )]
+    new_key_file: Option<PathBuf>,
+}
+
+impl NewSecretArguments {
+    /// Reads it.
+    pub fn read(&self, invocation: &Invocation) -> CommandResult<Unlock> {
+        let given = Given {
+            variable: variable("ICECORE_NEW_PASSPHRASE"),
+            passphrase_file: self.new_passphrase_file.clone(),
+            passphrase_command: self.new_passphrase_command.clone(),
+            descriptor: self.new_passphrase_fd,
+            key_file: self.new_key_file.clone(),
+        };
+        invocation.read_secret(given, Prompt::New, &invocation.directory()?)
+    }
+}
+
+/// Runs a subcommand.
+pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Report> {
+    match command {
+        KeyCommand::List => list(invocation),
+        KeyCommand::Add(arguments) => add(invocation, arguments),
+        KeyCommand::Remove { name, dry_run } => remove(invocation, name, *dry_run),
+        KeyCommand::Passwd(arguments) => passwd(invocation, arguments),
+        KeyCommand::Export { kit } => export(invocation, kit.as_deref()),
+        KeyCommand::Test => test(invocation),
+        KeyCommand::Generate { file } => generate(invocation, file),
+    }
+}
+
+fn rights(credential: &CredentialSummary) -> String {
+    capabilities(credential.capabilities)
+}
+
+/// What a credential may do, in words.
+pub fn capabilities(capabilities: Capabilities) -> String {
+    if capabilities == Capabilities::FULL {
+        return "full".to_owned();
+    }
+    let names = [
+        (Capabilities::READ, "read"),
+        (Capabilities::WRITE, "write"),
+        (Capabilities::MAINTAIN, "maintain"),
+        (Capabilities::ADMINISTER, "administer"),
+    ];
+    let held = names.iter().filter(|(one, _)| capabilities.includes(*one));
+    let held: Vec<_> = held.map(|(_, name)| *name).collect();
+    match held.is_empty() {
+        true => "nothing".to_owned(),
+        false => held.join(", "),
+    }
+}
+
+fn list(invocation: &Invocation) -> CommandResult<Report> {
+    let open = invocation.open_repository()?;
+    let credentials = open.repository.credentials()?;
+    let header = ["", "SLOT", "NAME", "MAY", "DOMAINS", "CREATED"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for credential in &credentials {
+        let domains = match credential.domains.is_empty() {
+            true => "all".to_owned(),
+            false => text::line(&credential.domains.join(", ")),
+        };
+        rows.push(vec![
+            if credential.current { "*" } else { "" }.to_owned(),
+            credential.slot.short(),
+            text::line(&credential.label),
+            rights(credential),
+            domains,
+            invocation.moment(credential.created),
+        ]);
+        invocation.output.object(
+            "credential",
+            json!({
+                "slot": credential.slot.to_string(),
+                "name": credential.label,
+                "may": rights(credential),
+                "domains": credential.domains,
+                "created": credential.created.to_rfc3339(),
+                "current": credential.current,
+            }),
+        );
+    }
+    for line in text::table(&rows, &[]) {
+        invocation.output.line(&line);
+    }
+    Ok(Report::with(json!({ "credentials": credentials.len() })))
+}
+
+fn add(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<Report> {
+    let mut open = invocation.open_repository()?;
+    let unlock = arguments.new.read(invocation)?;
+    let slot = open.repository.add_credential(&NewCredential {
+        label: arguments.label.clone(),
+        unlock: &unlock,
+        cost: arguments.cost.parameters()?,
+    })?;
+    let kind = kit::secret_kind(&unlock);
+    invocation.output.say(&format!(
+        "added {} (slot {}), opened with a {kind}; it was read back and opens the repository",
+        text::line(&arguments.label),
+        slot.short()
+    ));
+    Ok(Report::with(
+        json!({ "slot": slot.to_string(), "name": arguments.label }),
+    ))
+}
+
+fn remove(invocation: &Invocation, name: &str, dry_run: bool) -> CommandResult<Report> {
+    let mut open = invocation.open_repository()?;
+    if dry_run {
+        let credentials = open.repository.credentials()?;
+        let found = credentials.iter().filter(|credential| {
+            credential.label == name || credential.slot.to_string().starts_with(name)
+        });
+        let found = found.count();
+        let what = text::counted(found as u64, "credential");
+        invocation.output.say(&format!(
+            "{} fits {what}; nothing was removed",
+            text::line(name)
+        ));
+        return Ok(Report::with(json!({ "dry_run": true, "matching": found })));
+    }
+    let writer = open.repository.remove_credential(name)?;
+    invocation
+        .output
+        .say(&format!("removed {}", text::line(name)));
+    invocation.output.remark(
+        "Who had it can still read what they copied: a removed credential takes nothing back",
+    );
+    Ok(Report::with(
+        json!({ "removed": name, "writer": writer.to_string() }),
+    ))
+}
+
+fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult<Report> {
+    let mut open = invocation.open_repository()?;
+    let unlock = arguments.new.read(invocation)?;
+    let cost = arguments.cost.parameters()?;
+    let slot = open.repository.change_unlock(&unlock, cost)?;
+    let kind = kit::secret_kind(&unlock);
+    invocation.output.say(&format!(
+        "changed: slot {} is opened with the new {kind}; the old one opens nothing any more",
+        slot.short()
+    ));
+    Ok(Report::with(
+        json!({ "slot": slot.to_string(), "unlocked_by": kind }),
+    ))
+}
+
+fn export(invocation: &Invocation, kit: Option<&std::path::Path>) -> CommandResult<Report> {
+    let (open, kind) = opened_with(invocation)?;
+    let path = kit::path(kit, &open);
+    kit::write(invocation, &open, kind, &path)?;
+    invocation
+        .output
+        .say(&format!("wrote the recovery kit to {}", path.display()));
+    Ok(Report::with(
+        json!({ "recovery_kit": path.display().to_string() }),
+    ))
+}
+
+/// Opens the repository, and says with what kind of secret.
+fn opened_with(invocation: &Invocation) -> CommandResult<(OpenRepository, &'static str)> {
+    let given = Given::to_open(&invocation.global.unlock);
+    let kind = match given.key_file {
+        Some(_) => "key",
+        None => "passphrase",
+    };
+    Ok((invocation.open_repository()?, kind))
+}
+
+fn test(invocation: &Invocation) -> CommandResult<Report> {
+    let open = invocation.open_repository()?;
+    let access = open.repository.access();
+    let may = capabilities(access.capabilities());
+    invocation.output.line(&format!(
+        "opens repository {} as {} (slot {}): {may}",
+        open.repository.config().repository.short(),
+        text::line(access.label()),
+        access.slot().short(),
+    ));
+    Ok(Report::with(json!({
+        "repository_id": open.repository.config().repository.to_string(),
+        "slot": access.slot().to_string(),
+        "name": access.label(),
+        "may": may,
+    })))
+}
+
+fn generate(invocation: &Invocation, file: &std::path::Path) -> CommandResult<Report> {
+    if invocation.global.repo.is_some() {
+        refuse_inside(file, Some(&invocation.directory()?))?;
+    }
+    generate_key_file(file, &SystemEntropy)?;
+    invocation
+        .output
+        .say(&format!("wrote a new key to {}", file.display()));
+    invocation
+        .output
+        .remark("Keep a second copy apart from this machine: without it nobody can restore");
+    Ok(Report::with(
+        json!({ "key_file": file.display().to_string() }),
+    ))
+}

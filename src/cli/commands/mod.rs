@@ -1,0 +1,16 @@
+//! One file per command: its options, and what it does with the library.
+
+pub mod cache;
+pub mod cat;
+pub mod completions;
+pub mod domain;
+pub mod find;
+pub mod init;
+pub mod key;
+pub mod ls;
+pub mod man;
+pub mod overview;
+pub mod repo;
+pub mod snapshot;
+pub mod snapshots;
+pub mod version;

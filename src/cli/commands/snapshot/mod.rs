@@ -1,0 +1,326 @@
+//! `snapshot`: capture sources into the repository, one snapshot each, one set for all.
+
+mod dry_run;
+mod plan;
+mod screen;
+
+use crate::archiver::{Parent, Run, SnapshotRequest, Taken};
+use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::output::{Report, error_object};
+use crate::env::Timestamp;
+use crate::selector::{SKEW_SECONDS, Selector, TagPattern};
+use clap::Args;
+use plan::{Plan, plans};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Options of `snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArguments {
+    /// Paths (all of them are one snapshot), sqlite:PATH, env:NAME,…, or - for standard input
+    #[arg(value_name = "SOURCE", required_unless_present = "exec")]
+    sources: Vec<OsString>,
+
+    /// Run the command after -- and save what it writes, as a file of this name
+    #[arg(long, value_name = "NAME", requires = "command")]
+    exec: Option<String>,
+
+    /// The command of --exec; it is run without a shell, and its failure fails the snapshot
+    #[arg(last = true, value_name = "COMMAND", requires = "exec")]
+    command: Vec<OsString>,
+
+    /// Remember this with the snapshot, for selecting and keeping
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    tag: Vec<TagPattern>,
+
+    /// Describe the data, such as sensitivity=personal; sealed like the data
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+
+    /// Host name to record [default: this host's]
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+
+    /// Name of the source, instead of its path; of - the file's name
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+
+    /// Write into this domain
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+
+    /// Which files are left out.
+    #[command(flatten)]
+    exclude: ExcludeArguments,
+
+    /// Compare with this snapshot, or none [default: the newest of the same source and host]
+    #[arg(long, value_name = "SNAP|none")]
+    parent: Option<String>,
+
+    /// Record this time instead of now: a back-fill, such as 2026-11-01
+    #[arg(long, value_name = "TIME")]
+    date: Option<String>,
+
+    /// Save SQLite databases as VACUUM would leave them
+    #[arg(long)]
+    compact: bool,
+
+    /// Only say what would be saved
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Which files are left out.
+#[derive(Debug, Args)]
+pub struct ExcludeArguments {
+    /// Leave out what matches; the last rule that matches decides, ! in front takes back in
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+
+    /// Leave out by a file of globs; a reason may follow each after " # "
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+
+    /// Leave out directories that hold a file of this name
+    #[arg(long, value_name = "NAME")]
+    exclude_if_present: Vec<OsString>,
+
+    /// Leave out directories marked with CACHEDIR.TAG
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Stay on the file system of each path
+    #[arg(long)]
+    one_file_system: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// One source's outcome.
+struct Outcome {
+    /// What the source is called.
+    source: String,
+    result: CommandResult<Taken>,
+}
+
+/// Takes snapshots.
+pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandResult<Report> {
+    let captured = captured(invocation, arguments.date.as_deref())?;
+    let mut plans = plans(invocation, arguments)?;
+    if arguments.dry_run {
+        return dry_run::run(invocation, &mut plans);
+    }
+    let open = invocation.open_repository()?;
+    let parent = parent(invocation, &open, arguments.parent.as_deref())?;
+    warn_same_disk(invocation, &open, &plans);
+    let index = invocation.open_stale_index(&open.repository);
+    let mut run = Run::new(&open.repository, &index)?;
+    let set = run.set();
+    let mut outcomes = Vec::new();
+    for plan in &mut plans {
+        let request = request(invocation, arguments, plan, parent, captured);
+        let result = take(invocation, &mut run, &request, plan);
+        show(invocation, &plan.source, &result);
+        let stop = matches!(&result, Err(error) if error.kind == ErrorKind::Interrupted);
+        outcomes.push(Outcome {
+            source: plan.source.clone(),
+            result,
+        });
+        if stop || invocation.cancel.is_cancelled() {
+            break;
+        }
+    }
+    let complete = outcomes.len() == plans.len() && outcomes.iter().all(|o| o.result.is_ok());
+    if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
+        run.finish(complete, &*invocation.ui)?;
+    }
+    report(&set.to_string(), outcomes)
+}
+
+fn take(
+    invocation: &Invocation,
+    run: &mut Run<'_>,
+    request: &SnapshotRequest,
+    plan: &mut Plan<'_>,
+) -> CommandResult<Taken> {
+    let ui = &*invocation.ui;
+    use crate::monitor::{Monitor, Unit};
+    ui.phase("reading", Unit::Bytes, None);
+    let taken = run.snapshot(request, &mut *plan.open, ui, &invocation.cancel);
+    ui.clear();
+    Ok(taken?)
+}
+
+fn show(invocation: &Invocation, source: &str, result: &CommandResult<Taken>) {
+    match result {
+        Ok(taken) => {
+            for line in screen::lines(taken, invocation.global.verbose > 0) {
+                invocation.output.say(&line);
+            }
+            for problem in screen::problems(taken) {
+                invocation.ui.warn_line(&problem);
+            }
+            invocation
+                .output
+                .object("snapshot", screen::describe(taken));
+        }
+        Err(error) if error.kind != ErrorKind::Interrupted => {
+            let error = error.within(&format!("no snapshot of {source}"));
+            invocation.ui.error(&error);
+        }
+        Err(_) => {}
+    }
+}
+
+fn request(
+    invocation: &Invocation,
+    arguments: &SnapshotArguments,
+    plan: &Plan<'_>,
+    parent: Parent,
+    captured: Option<Timestamp>,
+) -> SnapshotRequest {
+    let tags = arguments.tag.iter();
+    let tags: BTreeMap<_, _> = tags
+        .map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default()))
+        .collect();
+    let jobs = invocation.global.jobs.map(usize::from);
+    SnapshotRequest {
+        source: plan.source.clone(),
+        host: arguments.host.clone().unwrap_or_else(host_name),
+        tags,
+        labels: arguments.label.iter().cloned().collect(),
+        job: None,
+        captured,
+        domain: arguments.domain.clone(),
+        roots: plan.roots.clone(),
+        user: user_name(),
+        parent,
+        effort: invocation.global.compression,
+        workers: jobs
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        strict: plan.strict,
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    match name.is_empty() {
+        true => "localhost".to_owned(),
+        false => name,
+    }
+}
+
+fn user_name() -> String {
+    let named = ["USER", "LOGNAME"].iter().find_map(std::env::var_os);
+    named.map_or_else(
+        || format!("uid {}", rustix::process::geteuid().as_raw()),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+fn captured(invocation: &Invocation, date: Option<&str>) -> CommandResult<Option<Timestamp>> {
+    let Some(date) = date else {
+        return Ok(None);
+    };
+    let Ok(Selector::At(asked)) = format!("@{date}").parse::<Selector>() else {
+        return Err(CommandError::usage(format!("{date:?} is not a time"))
+            .hint("write 2026-11-01, 2026-11-01T03:00 or 2026-11-01T03:00+06:00"));
+    };
+    let now = invocation.now();
+    let moment = asked
+        .resolve(now, &invocation.zone)
+        .map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    if moment.timestamp.seconds() > now.seconds() + SKEW_SECONDS {
+        return Err(CommandError::usage(format!("{moment} is still to come"))
+            .hint("--date is for data of the past"));
+    }
+    Ok(Some(moment.timestamp))
+}
+
+fn parent(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    parent: Option<&str>,
+) -> CommandResult<Parent> {
+    let selector = match parent {
+        None => return Ok(Parent::Newest),
+        Some("none") => return Ok(Parent::Without),
+        Some(text) => text
+            .parse::<Selector>()
+            .map_err(|error| CommandError::new(ErrorKind::Usage, error))?,
+    };
+    let set = invocation.list_snapshots(&open.repository)?;
+    let everything = SelectionArguments::default();
+    let snapshot = invocation.resolve(&set, &selector, &everything, "snapshot … --parent")?;
+    Ok(Parent::Given(snapshot.id))
+}
+
+/// A copy on the same disk dies with it.
+fn warn_same_disk(invocation: &Invocation, open: &OpenRepository, plans: &[Plan<'_>]) {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &std::path::Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    let repository = device(&open.directory);
+    let mut paths = plans.iter().flat_map(|plan| &plan.paths);
+    if repository.is_some() && paths.any(|path| device(path) == repository) {
+        invocation.output.warning(
+            "the repository is on the same disk as the data: fine for a try, not for a backup",
+        );
+        invocation
+            .output
+            .say("! Same disk as the data: fine for a try, not for a backup");
+    }
+}
+
+fn report(set: &str, outcomes: Vec<Outcome>) -> CommandResult<Report> {
+    let mut snapshots = Vec::new();
+    let mut failures = Vec::new();
+    let mut first_error = None;
+    let mut exit = Exit::Done;
+    for outcome in outcomes {
+        match outcome.result {
+            Ok(taken) => {
+                if !taken.label.complete {
+                    exit = Exit::Partial;
+                }
+                snapshots.push(screen::describe(&taken));
+            }
+            Err(error) => {
+                failures.push(json!({ "source": outcome.source, "error": error_object(&error) }));
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    let error = match first_error {
+        // Told already, each by itself; without any snapshot the first one is the result.
+        Some(error) if snapshots.is_empty() || error.kind == ErrorKind::Interrupted => {
+            return Err(error.told());
+        }
+        other => other,
+    };
+    let mut summary = json!({ "set_id": set });
+    if let [single] = snapshots.as_slice()
+        && let (Value::Object(flat), Value::Object(summary)) = (single.clone(), &mut summary)
+    {
+        summary.extend(flat);
+    }
+    summary["snapshots"] = json!(snapshots);
+    if let Some(error) = error {
+        exit = Exit::Partial;
+        summary["error"] = error_object(&error);
+        summary["failures"] = json!(failures);
+    }
+    Ok(Report::with(summary).exit(exit))
+}

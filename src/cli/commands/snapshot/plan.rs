@@ -1,0 +1,322 @@
+//! From the words on the command line to sources, one plan for each snapshot.
+
+use crate::cli::commands::snapshot::SnapshotArguments;
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::invocation::Invocation;
+use crate::source::environment::EnvironmentSource;
+use crate::source::exclude::ExcludeRules;
+use crate::source::files::FilesSource;
+use crate::source::sqlite::{self, SqliteOptions, SqliteSource};
+use crate::source::stream::{CommandSource, ReaderSource};
+use crate::source::{Source, SourceError};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Schemes of sources that another version captures. What follows them may hold a password and is
+/// never repeated.
+const SCHEMES_UNKNOWN: [&str; 8] = [
+    "postgres",
+    "postgresql",
+    "mysql",
+    "redis",
+    "rediss",
+    "prometheus",
+    "query",
+    "mongodb",
+];
+
+/// One snapshot to be taken.
+pub struct Plan<'i> {
+    /// Identity of the source.
+    pub source: String,
+    /// Names at the root and the paths they come from.
+    pub roots: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Files and directories it reads, to be compared with where the repository is.
+    pub paths: Vec<PathBuf>,
+    /// Whether content that cannot be read fails the snapshot.
+    pub strict: bool,
+    /// Whether it can be looked at without taking anything: not so for a pipe.
+    pub can_be_tried: bool,
+    /// Opens it.
+    pub open: Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + 'i>,
+}
+
+/// The plans for a command line.
+pub fn plans<'i>(
+    invocation: &'i Invocation,
+    arguments: &'i SnapshotArguments,
+) -> CommandResult<Vec<Plan<'i>>> {
+    let mut plans = Vec::new();
+    let mut paths = Vec::new();
+    for word in &arguments.sources {
+        match Word::parse(word)? {
+            Word::StandardInput => plans.push(standard_input(invocation, arguments)?),
+            Word::Sqlite(path) => plans.push(database(arguments, &path)?),
+            Word::Environment(names) => plans.push(environment(invocation, &names)?),
+            Word::Path(path) => match is_database(&path)? {
+                true => plans.push(database(arguments, &path)?),
+                false => paths.push(path),
+            },
+        }
+    }
+    if !paths.is_empty() {
+        plans.push(files(invocation, arguments, &paths)?);
+    }
+    if let Some(name) = &arguments.exec {
+        plans.push(command(invocation, arguments, name));
+    }
+    rename(arguments, &mut plans)?;
+    Ok(plans)
+}
+
+/// What a word on the command line means.
+enum Word {
+    StandardInput,
+    Sqlite(PathBuf),
+    Environment(Vec<String>),
+    Path(PathBuf),
+}
+
+impl Word {
+    fn parse(word: &OsStr) -> CommandResult<Self> {
+        let bytes = word.as_bytes();
+        if bytes == b"-" {
+            return Ok(Self::StandardInput);
+        }
+        if let Some(path) = bytes.strip_prefix(b"sqlite:") {
+            return Ok(Self::Sqlite(OsString::from_vec(path.to_vec()).into()));
+        }
+        if let Some(names) = bytes.strip_prefix(b"env:") {
+            let names = String::from_utf8_lossy(names);
+            return Ok(Self::Environment(
+                names.split(',').map(str::to_owned).collect(),
+            ));
+        }
+        let scheme = bytes.split(|byte| *byte == b':').next().unwrap_or_default();
+        let unknown = SCHEMES_UNKNOWN
+            .iter()
+            .find(|name| name.as_bytes() == scheme);
+        match unknown {
+            Some(scheme) if bytes.len() > scheme.len() => Err(CommandError::usage(format!(
+                "this version of icecore cannot capture {scheme}: sources"
+            ))
+            .hint("run the engine's own dump: icecore snapshot --exec NAME -- pg_dump …")),
+            _ => Ok(Self::Path(word.into())),
+        }
+    }
+}
+
+fn canonical(path: &Path) -> CommandResult<PathBuf> {
+    path.canonicalize()
+        .map_err(|error| CommandError::file("find", path, &error))
+}
+
+fn is_database(path: &Path) -> CommandResult<bool> {
+    let real = canonical(path)?;
+    if !real.is_file() {
+        return Ok(false);
+    }
+    sqlite::is_database(&real).map_err(|error| CommandError::file("read", path, &error))
+}
+
+/// A path as part of an identity.
+fn shown(path: &Path) -> String {
+    crate::cli::text::path(path.as_os_str().as_bytes())
+}
+
+fn name_of(path: &Path) -> Vec<u8> {
+    path.file_name()
+        .map_or_else(Vec::new, |name| name.as_bytes().to_vec())
+}
+
+fn database<'i>(arguments: &SnapshotArguments, path: &Path) -> CommandResult<Plan<'i>> {
+    let real = canonical(path)?;
+    let options = SqliteOptions {
+        compact: arguments.compact,
+        ..SqliteOptions::default()
+    };
+    Ok(Plan {
+        source: format!("sqlite:{}", shown(&real)),
+        roots: vec![(name_of(&real), real.as_os_str().as_bytes().to_vec())],
+        paths: vec![real.clone()],
+        strict: true,
+        can_be_tried: true,
+        open: Box::new(move || Ok(Box::new(SqliteSource::new(real.clone(), None, options)))),
+    })
+}
+
+fn files<'i>(
+    invocation: &'i Invocation,
+    arguments: &'i SnapshotArguments,
+    paths: &[PathBuf],
+) -> CommandResult<Plan<'i>> {
+    let mut real = paths
+        .iter()
+        .map(|path| canonical(path))
+        .collect::<CommandResult<Vec<_>>>()?;
+    real.sort();
+    real.dedup();
+    let rules = rules(invocation, arguments, &real)?;
+    let source = FilesSource::new(&real, Arc::clone(&invocation.clock))?;
+    let roots = source.roots().iter();
+    let roots = roots
+        .map(|root| (root.name.clone(), root.path.as_os_str().as_bytes().to_vec()))
+        .collect();
+    let names: Vec<String> = real.iter().map(|path| shown(path)).collect();
+    let clock = Arc::clone(&invocation.clock);
+    let paths = real.clone();
+    let one_file_system = arguments.exclude.one_file_system;
+    let cancel = invocation.cancel.clone();
+    let open = move || {
+        let cancel = cancel.clone();
+        let source = FilesSource::new(&real, Arc::clone(&clock))?
+            .exclude(rules.clone())
+            .one_file_system(one_file_system)
+            .open_database(Box::new(move |path| sqlite::open_for_tree(path, &cancel)));
+        Ok(Box::new(source) as Box<dyn Source>)
+    };
+    Ok(Plan {
+        source: format!("files:{}", names.join(",")),
+        roots,
+        paths,
+        strict: false,
+        can_be_tried: true,
+        open: Box::new(open),
+    })
+}
+
+/// What is left out: as asked for, and the repository itself, which would grow for ever.
+fn rules(
+    invocation: &Invocation,
+    arguments: &SnapshotArguments,
+    paths: &[PathBuf],
+) -> CommandResult<ExcludeRules> {
+    let bad = |error| CommandError::usage(crate::explain::explain(&error));
+    let given = &arguments.exclude;
+    let mut rules = ExcludeRules::builder();
+    for file in &given.exclude_file {
+        rules.file(file).map_err(bad)?;
+    }
+    for glob in &given.exclude {
+        rules.rule(glob, None).map_err(bad)?;
+    }
+    for name in &given.exclude_if_present {
+        rules.if_present(name.as_bytes()).map_err(bad)?;
+    }
+    if given.exclude_caches {
+        rules.cache_directories();
+    }
+    let own = [
+        (invocation.directory().ok(), "the repository itself"),
+        (invocation.cache_root(), "icecore's own cache"),
+    ];
+    for (directory, reason) in own {
+        let Some(directory) = directory.and_then(|directory| directory.canonicalize().ok()) else {
+            continue;
+        };
+        if paths.iter().any(|path| path.starts_with(&directory)) {
+            return Err(CommandError::usage(format!(
+                "{} is {reason}, which cannot be saved into itself",
+                directory.display()
+            )));
+        }
+        let inside = paths.iter().any(|path| directory.starts_with(path));
+        if inside && let Some(text) = directory.to_str() {
+            rules
+                .rule(&globset::escape(text), Some(reason))
+                .map_err(bad)?;
+        }
+    }
+    rules.build().map_err(bad)
+}
+
+fn environment<'i>(invocation: &'i Invocation, names: &[String]) -> CommandResult<Plan<'i>> {
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    let source = |names: &[String]| {
+        let lookup = Box::new(|name: &str| std::env::var_os(name));
+        EnvironmentSource::new(names, lookup, Arc::clone(&invocation.clock))
+    };
+    // A mistyped name is found before a repository is opened; its error hides what follows a `=`.
+    source(&names)?;
+    Ok(Plan {
+        source: format!("env:{}", names.join(",")),
+        roots: Vec::new(),
+        paths: Vec::new(),
+        strict: true,
+        can_be_tried: true,
+        open: Box::new(move || Ok(Box::new(source(&names)?))),
+    })
+}
+
+fn standard_input<'i>(
+    invocation: &'i Invocation,
+    arguments: &'i SnapshotArguments,
+) -> CommandResult<Plan<'i>> {
+    let name = arguments.name.as_deref().ok_or_else(|| {
+        CommandError::usage("standard input needs a name")
+            .hint("such as: icecore snapshot - --as dump.sql")
+    })?;
+    let clock = &invocation.clock;
+    Ok(Plan {
+        source: name.to_owned(),
+        roots: Vec::new(),
+        paths: Vec::new(),
+        strict: true,
+        can_be_tried: false,
+        open: Box::new(move || {
+            let reader = Box::new(std::io::stdin());
+            Ok(Box::new(ReaderSource::new(
+                name.as_bytes(),
+                reader,
+                Arc::clone(clock),
+            )?))
+        }),
+    })
+}
+
+fn command<'i>(
+    invocation: &'i Invocation,
+    arguments: &'i SnapshotArguments,
+    name: &'i str,
+) -> Plan<'i> {
+    let clock = &invocation.clock;
+    Plan {
+        source: format!("exec:{name}"),
+        roots: Vec::new(),
+        paths: Vec::new(),
+        strict: true,
+        can_be_tried: false,
+        open: Box::new(move || {
+            let words = arguments.command.clone();
+            let clock = Arc::clone(clock);
+            Ok(Box::new(CommandSource::new(
+                name.as_bytes(),
+                words,
+                Vec::new(),
+                clock,
+            )?))
+        }),
+    }
+}
+
+/// `--as` names the source of the one snapshot.
+fn rename(arguments: &SnapshotArguments, plans: &mut [Plan<'_>]) -> CommandResult<()> {
+    let Some(name) = &arguments.name else {
+        return Ok(());
+    };
+    match plans {
+        [plan] => {
+            plan.source = name.clone();
+            Ok(())
+        }
+        _ => Err(CommandError::usage(format!(
+            "--as names one source, and there are {}",
+            plans.len()
+        ))
+        .hint("run icecore once for each")),
+    }
+}

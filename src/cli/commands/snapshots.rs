@@ -1,0 +1,136 @@
+//! `snapshots`: the list.
+
+use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::error::CommandResult;
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::repository::Snapshot;
+use crate::units::bytes;
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Options of `snapshots`.
+#[derive(Debug, Args)]
+pub struct SnapshotsArguments {
+    /// Only the newest N of each source
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+
+    /// Which snapshots.
+    #[command(flatten)]
+    selection: SelectionArguments,
+}
+
+/// Lists snapshots, oldest first.
+pub fn run(invocation: &Invocation, arguments: &SnapshotsArguments) -> CommandResult<Report> {
+    let open = invocation.open_repository()?;
+    let set = invocation.list_snapshots(&open.repository)?;
+    let mut chosen = set.select(&arguments.selection, invocation);
+    if let Some(last) = arguments.last {
+        keep_last(&mut chosen, last);
+    }
+    let header = [
+        "ID",
+        &format!(
+            "TAKEN ({})",
+            text::offset(invocation.now(), &invocation.zone)
+        ),
+        "SOURCE",
+        "SIZE",
+        "ADDED",
+        "PROVEN",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut rows = vec![header];
+    let hosts: std::collections::BTreeSet<_> = chosen.iter().map(|s| &s.label.host).collect();
+    let several_hosts = hosts.len() > 1;
+    for snapshot in &chosen {
+        rows.push(row(invocation, snapshot, several_hosts));
+        invocation.output.object("snapshot", describe(snapshot));
+    }
+    if chosen.is_empty() {
+        invocation.output.line("no snapshots");
+    } else {
+        let lines = text::table(&rows, &[false, false, false, true, true, false]);
+        for line in lines {
+            if !invocation.output.line(&line) {
+                break;
+            }
+        }
+    }
+    let exit = match set.damaged {
+        0 => Exit::Done,
+        _ => Exit::Damage,
+    };
+    Ok(Report::with(json!({ "snapshots": chosen.len(), "damaged": set.damaged })).exit(exit))
+}
+
+/// The newest `last` of each source of each host; `chosen` is oldest first and stays so.
+fn keep_last(chosen: &mut Vec<&Snapshot>, last: usize) {
+    let mut counts = std::collections::BTreeMap::new();
+    chosen.reverse();
+    chosen.retain(|snapshot| {
+        let source = (snapshot.label.source.clone(), snapshot.label.host.clone());
+        let count = counts.entry(source).or_insert(0usize);
+        *count += 1;
+        *count <= last
+    });
+    chosen.reverse();
+}
+
+fn row(invocation: &Invocation, snapshot: &Snapshot, several_hosts: bool) -> Vec<String> {
+    let label = &snapshot.label;
+    let mut source = text::line(&label.source);
+    if several_hosts {
+        source.push_str(&format!(" on {}", text::line(&label.host)));
+    }
+    for (key, value) in &label.tags {
+        source.push_str(&format!(" [{}={}]", text::line(key), text::line(value)));
+    }
+    let mut proven = label
+        .checked
+        .as_deref()
+        .map_or_else(|| "-".to_owned(), text::line);
+    if label.suspect {
+        proven = "SUSPECT".to_owned();
+    } else if !label.complete {
+        proven = "incomplete".to_owned();
+    }
+    vec![
+        snapshot.id.short(),
+        invocation.moment(label.captured),
+        source,
+        bytes(label.totals.bytes),
+        bytes(label.totals.bytes_stored),
+        proven,
+    ]
+}
+
+/// A snapshot as JSON.
+pub fn describe(snapshot: &Snapshot) -> Value {
+    let label = &snapshot.label;
+    let totals = &label.totals;
+    json!({
+        "id": snapshot.id.to_string(),
+        "taken": label.captured.to_rfc3339(),
+        "stored": snapshot.stored.map(|stored| stored.to_rfc3339()),
+        "source": label.source,
+        "host": label.host,
+        "tags": label.tags,
+        "job": label.job,
+        "set_id": label.set.to_string(),
+        "parent_id": label.parent.map(|parent| parent.to_string()),
+        "complete": label.complete,
+        "suspect": label.suspect,
+        "checked": label.checked,
+        "files": totals.files,
+        "directories": totals.directories,
+        "bytes": totals.bytes,
+        "bytes_new": totals.bytes_new,
+        "bytes_stored": totals.bytes_stored,
+        "duration_seconds": totals.milliseconds as f64 / 1000.0,
+    })
+}

@@ -1,0 +1,325 @@
+//! One error type for people and scripts: what failed, on what, what to do next.
+
+use crate::archiver::{ArchiveError, SnapshotError};
+use crate::cli::exit_code::Exit;
+use crate::env::EntropyError;
+use crate::explain::explain;
+use crate::monitor::Interrupted;
+use crate::repository::{
+    CommitError, KeyError, OpenError, ReadError, RecordLoadError, SessionError, WriteError,
+};
+use crate::selector::SelectError;
+use crate::source::SourceError;
+use crate::store::{StoreError, StoreErrorKind};
+use crate::tree::TreeError;
+use std::error::Error;
+use std::fmt;
+
+/// What an error means to the caller: decides the exit code, and is named in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Anything without a class of its own.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// Several things could be meant.
+    Choice,
+    /// What was read from the repository is damaged.
+    Damage,
+    /// There is no repository.
+    NoRepository,
+    /// Something stands against it.
+    Refused,
+    /// The passphrase or key is wrong or missing.
+    Key,
+    /// Asked to stop.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The exit code it leads to.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Failed => Exit::Failed,
+            Self::Usage | Self::Choice => Exit::Usage,
+            Self::Damage => Exit::Damage,
+            Self::NoRepository => Exit::NoRepository,
+            Self::Refused => Exit::Refused,
+            Self::Key => Exit::Key,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Choice => "choice",
+            Self::Damage => "damage",
+            Self::NoRepository => "no-repository",
+            Self::Refused => "refused",
+            Self::Key => "key",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct CommandError {
+    /// What it means.
+    pub kind: ErrorKind,
+    /// What happened.
+    pub source: Box<dyn Error + Send + Sync>,
+    /// What to do next: sentences or ready commands, the best first.
+    pub hints: Vec<String>,
+    /// Whether people were told already.
+    pub is_told: bool,
+}
+
+/// Result of a command's step.
+pub type CommandResult<T> = Result<T, CommandError>;
+
+impl CommandError {
+    /// An error of a kind.
+    pub fn new(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind,
+            source: source.into(),
+            hints: Vec::new(),
+            is_told: false,
+        }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Usage, message.to_string())
+    }
+
+    /// A failure that has no better class.
+    pub fn failed(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Failed, source)
+    }
+
+    /// A failed call on a file.
+    pub fn file(operation: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::failed(format!("cannot {operation} {}: {error}", path.display()))
+    }
+
+    /// Adds what to do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Told already: only the exit code and the JSON summary are left to say.
+    pub fn told(mut self) -> Self {
+        self.is_told = self.kind != ErrorKind::Interrupted;
+        self
+    }
+
+    /// The same with something in front of its message.
+    pub fn within(&self, context: &str) -> Self {
+        Self {
+            kind: self.kind,
+            source: format!("{context}: {}", self.message()).into(),
+            hints: self.hints.clone(),
+            is_told: false,
+        }
+    }
+
+    /// The error and its causes, one sentence.
+    pub fn message(&self) -> String {
+        explain(&*self.source)
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotFound(_) => Self::new(ErrorKind::NoRepository, error)
+                .hint("look at -r and ICECORE_REPO; icecore repo init -r PATH makes a new one"),
+            OpenError::Exists(_) => Self::new(ErrorKind::Refused, error)
+                .hint("icecore repo info shows it; choose another path for a new one"),
+            OpenError::Config(_) => Self::new(ErrorKind::Damage, error)
+                .hint("restore the file `config` from a copy of the repository: it never changes"),
+            OpenError::Keys(error) => error.into(),
+            OpenError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<KeyError> for CommandError {
+    fn from(error: KeyError) -> Self {
+        match &error {
+            KeyError::WrongKey { .. } => Self::new(ErrorKind::Key, error)
+                .hint("the recovery kit says which kind of key the repository was made with"),
+            KeyError::NoSuchSlot { kind, .. } => {
+                let other = match *kind {
+                    "passphrase" => "give --key-file, or a passphrase command that prints the key",
+                    _ => "give the passphrase instead of a key file",
+                };
+                Self::new(ErrorKind::Key, error).hint(other)
+            }
+            KeyError::Slot(_) | KeyError::Format(..) | KeyError::Missing(_) => {
+                Self::new(ErrorKind::Damage, error)
+                    .hint("restore the directory `keys` from a copy of the repository")
+            }
+            KeyError::ForeignRoot => Self::new(ErrorKind::Damage, error)
+                .hint("restore the file `config` from a copy of the repository"),
+            KeyError::Concurrent | KeyError::LastCredential(_) | KeyError::NotErasable(_) => {
+                Self::new(ErrorKind::Refused, error)
+            }
+            KeyError::NotFull(_) => Self::new(ErrorKind::Key, error)
+                .hint("unlock with a full credential: icecore key list -r … shows them"),
+            KeyError::NoSuchCredential(_) => {
+                Self::new(ErrorKind::Usage, error).hint("icecore key list shows their names")
+            }
+            KeyError::NoSuchDomain(_) => {
+                Self::new(ErrorKind::Usage, error).hint("icecore domain list shows their names")
+            }
+            KeyError::DomainExists(_) | KeyError::PassphraseForErasable => {
+                Self::new(ErrorKind::Usage, error)
+            }
+            _ => Self::failed(error),
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let hint = match error.kind {
+            StoreErrorKind::NotFound => "check the repository: icecore check",
+            StoreErrorKind::PermissionDenied => {
+                "run as the user that owns the repository, or change its owner"
+            }
+            StoreErrorKind::Full => "free some space, then run the command again",
+            StoreErrorKind::Transient => "run the command again when the storage answers",
+            StoreErrorKind::BadLength => "check the repository: icecore check",
+            StoreErrorKind::Permanent => "look at the storage and its mount, then try again",
+        };
+        Self::failed(error).hint(hint)
+    }
+}
+
+impl From<RecordLoadError> for CommandError {
+    fn from(error: RecordLoadError) -> Self {
+        match error {
+            RecordLoadError::Store(error) => error.into(),
+            damage => Self::new(ErrorKind::Damage, damage).hint("find its extent: icecore check"),
+        }
+    }
+}
+
+impl From<ReadError> for CommandError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            error if error.is_damage() => Self::new(ErrorKind::Damage, error)
+                .hint("find its extent: icecore check --read-data"),
+            error => Self::failed(error).hint("drop the local cache: icecore cache clear"),
+        }
+    }
+}
+
+impl From<TreeError> for CommandError {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Read(error) => error.into(),
+            TreeError::Interrupted(error) => error.into(),
+            error => Self::new(ErrorKind::Damage, error),
+        }
+    }
+}
+
+impl From<SessionError> for CommandError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Store(error) => error.into(),
+            SessionError::Record(error) => error.into(),
+            error => Self::failed(error).hint("drop the local cache: icecore cache clear"),
+        }
+    }
+}
+
+impl From<WriteError> for CommandError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => error.into(),
+            WriteError::Session(error) => error.into(),
+            WriteError::Keys(error) => error.into(),
+            WriteError::Read(error) => error.into(),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<CommitError> for CommandError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Write(error) => error.into(),
+            error => Self::new(ErrorKind::Refused, error)
+                .hint("run the command again: another operation got in between"),
+        }
+    }
+}
+
+impl From<SourceError> for CommandError {
+    fn from(error: SourceError) -> Self {
+        let remedy = error.remedy.clone();
+        let error = Self::failed(error);
+        match remedy {
+            Some(remedy) => error.hint(remedy),
+            None => error,
+        }
+    }
+}
+
+impl From<ArchiveError> for CommandError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Source(error) => error.into(),
+            ArchiveError::Write(error) => error.into(),
+            ArchiveError::Interrupted(error) => error.into(),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<SelectError> for CommandError {
+    fn from(error: SelectError) -> Self {
+        let hint = match &error {
+            SelectError::Empty { .. } => "take one: icecore snapshot PATH",
+            SelectError::Forgotten(_) => "bring it back: icecore forget --undo ID",
+            _ => "icecore snapshots lists what there is",
+        };
+        Self::new(ErrorKind::Choice, error).hint(hint)
+    }
+}
+
+impl From<Interrupted> for CommandError {
+    fn from(error: Interrupted) -> Self {
+        Self::new(ErrorKind::Interrupted, error)
+            .hint("nothing that was saved is harmed; run the command again to go on")
+    }
+}
+
+impl From<EntropyError> for CommandError {
+    fn from(error: EntropyError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<SnapshotError> for CommandError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Archive(error) => error.into(),
+            SnapshotError::Commit(error) => error.into(),
+            SnapshotError::Write(error) => error.into(),
+            SnapshotError::Keys(error) => error.into(),
+            SnapshotError::Record(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What every command is given: options, output, clock, and how a repository is reached.
+
+use crate::cli::arguments::global::GlobalArguments;
+use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::output::Output;
+use crate::cli::text;
+use crate::cli::ui::Ui;
+use crate::cli::unlock::{Given, Prompt};
+use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
+use crate::format::slot::Unlock;
+use crate::monitor::{Cancel, Monitor};
+use crate::repository::index::{Index, IndexOptions};
+use crate::repository::{Repository, Snapshot};
+use crate::selector::{SelectError, Selector, SnapshotPath, Summary, resolve};
+use crate::store::{
+    LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, Store, ThrottledStore,
+    Traffic,
+};
+use jiff::tz::TimeZone;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One run of the program.
+pub struct Invocation {
+    /// Options of every command.
+    pub global: GlobalArguments,
+    /// Standard output.
+    pub output: Arc<Output>,
+    /// Standard error and the log.
+    pub ui: Arc<Ui>,
+    /// Set by Ctrl-C.
+    pub cancel: Cancel,
+    /// While set, Ctrl-C ends the program at once.
+    pub abrupt: Arc<AtomicBool>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The user's zone.
+    pub zone: TimeZone,
+}
+
+/// A store and what passes through it.
+pub struct OpenStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its traffic.
+    pub traffic: Arc<Traffic>,
+}
+
+/// A repository that was opened, and where it is.
+pub struct OpenRepository {
+    /// It.
+    pub repository: Repository,
+    /// What passes to and from its store.
+    pub traffic: Arc<Traffic>,
+    /// Its directory.
+    pub directory: PathBuf,
+}
+
+impl Invocation {
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A moment as people read it, in their zone.
+    pub fn moment(&self, moment: Timestamp) -> String {
+        text::moment(moment, self.now(), &self.zone)
+    }
+
+    /// The repository's directory, as it was given.
+    pub fn directory(&self) -> CommandResult<PathBuf> {
+        let Some(name) = self.global.repo.as_deref().filter(|name| !name.is_empty()) else {
+            return Err(CommandError::usage("no repository was given")
+                .hint("give -r DIRECTORY, or set ICECORE_REPO"));
+        };
+        let scheme = name.split_once("://").map(|(scheme, _)| scheme);
+        match scheme {
+            None => Ok(PathBuf::from(name)),
+            Some("s3") => Err(CommandError::usage(
+                "this version of icecore keeps repositories in directories only, not in S3",
+            )
+            .hint("give a directory; a bucket can hold a copy made with another tool")),
+            Some(scheme) => Err(CommandError::usage(format!(
+                "{scheme}:// names no kind of repository; give a directory"
+            ))),
+        }
+    }
+
+    /// Wraps a directory's store: retries, limits, counters.
+    pub fn wrap_store(&self, local: LocalStore) -> OpenStore {
+        let pacing = Pacing::system(self.cancel.clone());
+        let retrying = RetryStore::new(
+            local,
+            RetryPolicy::default(),
+            pacing.clone(),
+            Arc::new(SystemEntropy),
+            Arc::clone(&self.ui) as Arc<dyn Monitor>,
+        );
+        let rates = Rates {
+            upload: self.global.limit_upload,
+            download: self.global.limit_download,
+        };
+        let counting = RecordingStore::counting(ThrottledStore::new(retrying, rates, pacing));
+        OpenStore {
+            traffic: counting.traffic(),
+            store: Arc::new(counting),
+        }
+    }
+
+    /// Opens the store of an existing repository.
+    pub fn open_store(&self) -> CommandResult<OpenStore> {
+        let directory = self.directory()?;
+        match LocalStore::open(&directory) {
+            Ok(local) => Ok(self.wrap_store(local)),
+            Err(error) if error.is_not_found() => {
+                let directory = directory.display();
+                let missing = format!("there is no repository at {directory}: no such directory");
+                Err(CommandError::new(ErrorKind::NoRepository, missing)
+                    .hint("look at -r and ICECORE_REPO; icecore repo init makes a new one"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the passphrase or key that opens the repository.
+    pub fn unlock(&self, prompt: Prompt) -> CommandResult<Unlock> {
+        let directory = self.directory()?;
+        self.read_secret(Given::to_open(&self.global.unlock), prompt, &directory)
+    }
+
+    /// Reads any secret.
+    pub fn read_secret(
+        &self,
+        given: Given,
+        prompt: Prompt,
+        directory: &Path,
+    ) -> CommandResult<Unlock> {
+        let guard = |on: bool| self.abrupt.store(on, Ordering::SeqCst);
+        given.read(prompt, Some(directory), &*self.ui, &guard)
+    }
+
+    /// Opens the repository.
+    pub fn open_repository(&self) -> CommandResult<OpenRepository> {
+        let directory = self.directory()?;
+        let OpenStore { store, traffic } = self.open_store()?;
+        // Before a passphrase is asked for in vain.
+        Repository::config_of(&*store)?;
+        let unlock = self.unlock(Prompt::Existing)?;
+        let entropy = Arc::new(SystemEntropy);
+        let repository = Repository::open(store, &unlock, entropy, Arc::new(SystemClock))?;
+        Ok(OpenRepository {
+            repository,
+            traffic,
+            directory,
+        })
+    }
+
+    /// Where the cache of a repository lives; `None` when there is nowhere to put it.
+    pub fn cache_directory(&self, repository: &Repository) -> Option<PathBuf> {
+        self.cache_root()
+            .map(|root| root.join(repository.config().repository.to_string()))
+    }
+
+    /// Where the caches of all repositories live.
+    pub fn cache_root(&self) -> Option<PathBuf> {
+        let absolute = |name: &str| {
+            let path = PathBuf::from(std::env::var_os(name)?);
+            path.is_absolute().then_some(path)
+        };
+        if let Some(directory) = &self.global.cache_dir {
+            return Some(directory.clone());
+        }
+        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        base.map(|base| base.join("icecore"))
+    }
+
+    /// Opens the local index of a repository and brings it up to date.
+    pub fn open_index(&self, repository: &Repository) -> CommandResult<Index> {
+        let index = self.open_stale_index(repository);
+        repository.refresh_index(&index, &*self.ui)?;
+        Ok(index)
+    }
+
+    /// Opens the local index as it was left. Without a place for it one in memory has to do.
+    pub fn open_stale_index(&self, repository: &Repository) -> Index {
+        let directory = self.cache_directory(repository);
+        if directory.is_none() {
+            self.ui.warn(
+                "HOME is not set: the index is held in memory and read anew by every command; \
+                 give --cache-dir",
+            );
+        }
+        let options = IndexOptions {
+            directory,
+            ..IndexOptions::default()
+        };
+        Index::open(&options, &*self.ui)
+    }
+
+    /// Lists snapshots; damaged ones and those of other domains are mentioned.
+    pub fn list_snapshots(&self, repository: &Repository) -> CommandResult<SnapshotSet> {
+        let (list, flags) = repository.list_snapshots()?;
+        for (id, _) in &list.damaged {
+            self.ui.warn(&format!(
+                "snapshot {} is damaged: icecore check",
+                id.short()
+            ));
+        }
+        for record in &flags.damaged {
+            self.ui
+                .warn(&format!("{record}; nothing is deleted because of it"));
+        }
+        if list.foreign > 0 {
+            self.ui.warn(&format!(
+                "{} in domains that this credential does not hold",
+                text::counted(list.foreign as u64, "snapshot")
+            ));
+        }
+        let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
+        let visible = list.visible.into_iter().map(|snapshot| (snapshot, false));
+        let (snapshots, summaries) = visible
+            .chain(hidden)
+            .map(|(snapshot, hidden)| {
+                let summary = summary(&snapshot, hidden);
+                (snapshot, summary)
+            })
+            .unzip();
+        Ok(SnapshotSet {
+            snapshots,
+            summaries,
+            damaged: list.damaged.len(),
+        })
+    }
+
+    /// Finds the snapshot that was named, and says what has to be said about the choice.
+    pub fn resolve<'a>(
+        &self,
+        set: &'a SnapshotSet,
+        selector: &Selector,
+        selection: &SelectionArguments,
+        command: &str,
+    ) -> CommandResult<&'a Snapshot> {
+        let found = resolve(
+            selector,
+            &selection.filters(),
+            &set.summaries,
+            self.now(),
+            &self.zone,
+        );
+        let resolved = found.map_err(|error| choice(error, selector, selection, command))?;
+        for remark in resolved.remarks() {
+            self.ui.warn(&remark);
+        }
+        set.by_id(resolved.snapshot)
+    }
+
+    /// Finds the snapshot of `SNAP` or `SNAP:PATH`.
+    pub fn resolve_path<'a>(
+        &self,
+        set: &'a SnapshotSet,
+        wanted: &SnapshotPath,
+        selection: &SelectionArguments,
+        command: &str,
+    ) -> CommandResult<&'a Snapshot> {
+        self.resolve(set, &wanted.selector, selection, command)
+    }
+}
+
+/// The candidates of an ambiguous choice as ready commands.
+fn choice(
+    error: SelectError,
+    selector: &Selector,
+    selection: &SelectionArguments,
+    command: &str,
+) -> CommandError {
+    let commands: Vec<String> = match &error {
+        SelectError::SeveralSources { candidates, .. } => candidates
+            .iter()
+            .map(|candidate| {
+                let mut options = String::new();
+                if selection.source.is_empty() {
+                    options.push_str(&format!(" --source {}", text::quoted(&candidate.source)));
+                }
+                let shared = candidates.iter().filter(|c| c.source == candidate.source);
+                if selection.host.is_empty() && shared.count() > 1 {
+                    options.push_str(&format!(" --host {}", text::quoted(&candidate.host)));
+                }
+                format!(
+                    "icecore {command} {selector}{}{options}",
+                    selection.as_options()
+                )
+            })
+            .collect(),
+        SelectError::AmbiguousId { matches, .. } => matches
+            .iter()
+            .map(|listed| format!("icecore {command} {:.12}", listed.id.to_string()))
+            .collect(),
+        _ => return error.into(),
+    };
+    let mut error = CommandError::new(ErrorKind::Choice, error);
+    error.hints = commands;
+    error
+}
+
+/// The snapshots of a repository, as objects and as selectors see them.
+pub struct SnapshotSet {
+    snapshots: Vec<Snapshot>,
+    summaries: Vec<Summary>,
+    /// How many snapshot objects are damaged.
+    pub damaged: usize,
+}
+
+impl SnapshotSet {
+    /// As selectors see them.
+    pub fn summaries(&self) -> &[Summary] {
+        &self.summaries
+    }
+
+    /// Those that pass the filters, oldest first.
+    pub fn select(
+        &self,
+        selection: &SelectionArguments,
+        invocation: &Invocation,
+    ) -> Vec<&Snapshot> {
+        let now = invocation.now();
+        let passing = selection
+            .filters()
+            .select(&self.summaries, now, &invocation.zone);
+        passing
+            .into_iter()
+            .filter_map(|summary| self.by_id(summary).ok())
+            .collect()
+    }
+
+    fn by_id(&self, summary: &Summary) -> CommandResult<&Snapshot> {
+        let mut snapshots = self.snapshots.iter();
+        snapshots
+            .find(|snapshot| snapshot.id == summary.id)
+            .ok_or_else(|| CommandError::failed("the snapshot went away meanwhile"))
+    }
+}
+
+fn summary(snapshot: &Snapshot, hidden: bool) -> Summary {
+    let label = &snapshot.label;
+    Summary {
+        id: snapshot.id,
+        captured: label.captured,
+        stored: snapshot.stored,
+        source: label.source.clone(),
+        host: label.host.clone(),
+        tags: label.tags.clone(),
+        labels: Default::default(),
+        job: label.job.clone(),
+        set: Some(label.set),
+        writer: snapshot.writer,
+        complete: label.complete,
+        suspect: label.suspect,
+        damaged: false,
+        proven: false,
+        hidden,
+    }
+}
