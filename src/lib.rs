@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archiver;
+pub mod check;
 pub mod chunker;
 pub mod cli;
 pub mod codec;

@@ -273,6 +273,11 @@ impl Slot {
         })
     }
 
+    /// Whether the whole of it is signed by `root`: what can be verified without its owner.
+    pub fn is_signed_by(&self, root: &VerifyingKey) -> bool {
+        root.verify("slot", &self.signed, &self.signature).is_ok()
+    }
+
     /// Opens it with what its owner holds.
     pub fn open(&self, unlock: &Unlock) -> Result<OpenedSlot, SlotError> {
         let changed = || SlotError::Changed(self.id);

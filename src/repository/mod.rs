@@ -6,21 +6,25 @@
 mod flags;
 pub mod index;
 mod keys;
+mod proofs;
 mod reader;
 mod records;
 mod segments;
 mod session;
 mod snapshots;
+mod verify;
 mod writer;
 
 pub use flags::Flags;
 pub use keys::{
     Access, CredentialSummary, DomainKeys, DomainName, KeyError, NewCredential, NewKeys,
 };
+pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
 pub use reader::{PackKeys, ReadError, Reader};
 pub use records::RecordLoadError;
 pub use session::SessionError;
 pub use snapshots::{Snapshot, SnapshotList};
+pub use verify::ObjectFault;
 pub use writer::{
     BlobStatistics, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError,
     WriteSession,

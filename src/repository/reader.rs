@@ -211,6 +211,11 @@ impl<'a> Reader<'a> {
         Err(first_error.unwrap_or(ReadError::Missing(id)))
     }
 
+    /// Reads a blob from this one of its places; its base or group from whichever is whole.
+    pub fn read_at(&self, located: &Located) -> Result<Vec<u8>, ReadError> {
+        self.read_located(located, limits::DELTA_DEPTH_MAX)
+    }
+
     fn read_located(&self, located: &Located, depth: u32) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
         if let Form::Member { group } = row.form {
@@ -347,6 +352,20 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// Takes a pack's head from its bytes, so that it need not be fetched: `bytes` begin the pack
+    /// and were verified by its name.
+    pub fn adopt_head(&self, pack: PackId, bytes: &[u8]) -> Result<(), ReadError> {
+        let (envelope, _) =
+            decode_envelope(bytes).map_err(|source| ReadError::Head { pack, source })?;
+        let head = Arc::new(self.unwrap_head(pack, envelope)?);
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if heads.len() >= HEADS_MAX {
+            heads.clear();
+        }
+        heads.insert(pack, head);
+        Ok(())
+    }
+
     fn fetch_head(&self, located: &Located) -> Result<PackKeys, ReadError> {
         let pack = located.pack;
         let length = located.pack_length as usize;
@@ -362,6 +381,10 @@ impl<'a> Reader<'a> {
             decoded => decoded,
         };
         let (envelope, _) = decoded.map_err(|source| ReadError::Head { pack, source })?;
+        self.unwrap_head(pack, envelope)
+    }
+
+    fn unwrap_head(&self, pack: PackId, envelope: Envelope) -> Result<PackKeys, ReadError> {
         let unwrapped = envelope.keys.iter().map(|entry| {
             match self.repository.access.unwrap(&envelope, entry) {
                 Ok(key) => Ok(Ok(key)),

@@ -5,7 +5,7 @@ use crate::env::Timestamp;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::record::Record;
-use crate::format::snapshot::{SnapshotBody, SnapshotLabel, SnapshotLinks};
+use crate::format::snapshot::{SnapshotBody, SnapshotLabel, SnapshotLinks, SnapshotPlain};
 use crate::format::wire::FormatError;
 use crate::id::{BlobId, DomainTag, ObjectId, SessionId, SnapshotId, WriterId};
 use crate::repository::{Flags, RecordLoadError, Repository, object_key};
@@ -32,6 +32,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The writer's previous commits, as it knew them.
+    pub fn heads(&self) -> Result<Vec<SnapshotId>, RecordLoadError> {
+        let plain = SnapshotPlain::decode(&self.record.plain);
+        let plain = plain.map_err(|source| RecordLoadError::Content {
+            key: layout::snapshot(&self.id),
+            source,
+        })?;
+        Ok(plain.heads)
+    }
+
     /// Opens the body: paths, facts, problems. Needs the right to read the domain.
     pub fn body(&self, repository: &Repository) -> Result<SnapshotBody, RecordLoadError> {
         let key = layout::snapshot(&self.id);

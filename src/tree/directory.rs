@@ -74,28 +74,76 @@ fn read_nodes<E: From<ReadError>>(
     links: Links,
     visit: &mut dyn FnMut(Node) -> Result<(), E>,
 ) -> Result<(), E> {
-    match links.kind {
-        NodeKind::Content => Err(content_error(id, "it is a file's content").into()),
-        NodeKind::DirectoryIndex => {
-            for child in links.children {
-                let Child::Links { id: part, .. } = child else {
-                    return Err(content_error(id, "an index holds something else").into());
-                };
-                let lower = read_links(reader, part)?;
-                // Heights fall strictly: no circle can be walked for ever.
-                if lower.height >= links.height {
-                    return Err(content_error(part, "its height does not fall").into());
-                }
+    let height = links.height;
+    match part_of(reader, id, links)? {
+        DirectoryPart::Parts { parts, .. } => {
+            for part in parts {
+                let lower = read_lower_links(reader, part, height)?;
                 read_nodes(reader, part, lower, visit)?;
             }
             Ok(())
         }
-        NodeKind::Directory => {
-            for node in leaf(reader, id, links)? {
-                visit(node)?;
-            }
-            Ok(())
+        DirectoryPart::Entries { nodes, .. } => nodes.into_iter().try_for_each(visit),
+    }
+}
+
+/// A directory, or one of the nodes of a large one.
+pub(crate) enum DirectoryPart {
+    /// A leaf.
+    Entries {
+        /// The blob that holds names and metadata.
+        body: BlobId,
+        /// Entries, in the order of names.
+        nodes: Vec<Node>,
+    },
+    /// More nodes of the same directory, in order.
+    Parts {
+        /// The blob that lists the first name of each: only a search by name needs it.
+        names: BlobId,
+        /// Their links blobs.
+        parts: Vec<BlobId>,
+    },
+}
+
+/// Reads one node of a directory and its height; `above` is the height of the node that named it.
+pub(crate) fn read_part(
+    reader: &Reader<'_>,
+    id: BlobId,
+    above: Option<u8>,
+) -> Result<(DirectoryPart, u8), ReadError> {
+    let links = match above {
+        None => read_links(reader, id)?,
+        Some(above) => read_lower_links(reader, id, above)?,
+    };
+    let height = links.height;
+    Ok((part_of(reader, id, links)?, height))
+}
+
+/// Heights fall strictly: no circle can be walked for ever.
+fn read_lower_links(reader: &Reader<'_>, id: BlobId, above: u8) -> Result<Links, ReadError> {
+    let links = read_links(reader, id)?;
+    match links.height < above {
+        true => Ok(links),
+        false => Err(content_error(id, "its height does not fall")),
+    }
+}
+
+fn part_of(reader: &Reader<'_>, id: BlobId, links: Links) -> Result<DirectoryPart, ReadError> {
+    let part = |child: &Child| match child {
+        Child::Links { id, .. } => Ok(*id),
+        _ => Err(content_error(id, "an index holds something else")),
+    };
+    match links.kind {
+        NodeKind::Content => Err(content_error(id, "it is a file's content")),
+        NodeKind::DirectoryIndex => {
+            let parts = links.children.iter().map(part).collect::<Result<_, _>>()?;
+            let names = links.body;
+            Ok(DirectoryPart::Parts { names, parts })
         }
+        NodeKind::Directory => Ok(DirectoryPart::Entries {
+            body: links.body,
+            nodes: leaf(reader, id, links)?,
+        }),
     }
 }
 

@@ -6,5 +6,7 @@
 mod content;
 mod directory;
 
+pub(crate) use directory::{DirectoryPart, read_links, read_part};
+
 pub use content::{Piece, for_each_piece};
 pub use directory::{Descend, Node, TreeError, Visitor, find, read_directory, walk, walk_with};

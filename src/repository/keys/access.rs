@@ -6,7 +6,7 @@ use crate::format::document::EpochStatement;
 use crate::format::envelope::{
     Envelope, EpochPublic, KeyEntry, Recipient, SessionKey, UnwrapError, Unwrapper,
 };
-use crate::format::keyring::{Bundle, DomainSecret, EpochSecret, Keyring};
+use crate::format::keyring::{Bundle, DomainSecret, EpochSecret, Keyring, RingKey};
 use crate::format::record::Signer;
 use crate::id::{DomainTag, EpochTag, KeyId, SlotId, WriterId};
 use crate::repository::keys::KeyError;
@@ -144,6 +144,11 @@ impl Access {
     /// Maintenance's current public key.
     pub fn maintenance(&self) -> &EpochPublic {
         &self.statement.maintenance
+    }
+
+    /// M, of a full credential.
+    pub(in crate::repository) fn ring_key(&self) -> Option<&RingKey> {
+        self.bundle.ring.as_ref()
     }
 
     pub(super) fn full_ring(&self) -> Result<&Keyring, KeyError> {

@@ -1,0 +1,190 @@
+//! Scrubbing without a key: every object's bytes are those it was named by, or carry their own
+//! checksum.
+
+use crate::check::CheckError;
+use crate::check::findings::{Cause, Damage, Findings};
+use crate::check::view::store_error_is_damage;
+use crate::format::document::Config;
+use crate::format::layout;
+use crate::format::record::checksum_holds;
+use crate::id::ObjectId;
+use crate::limits;
+use crate::monitor::{Cancel, Monitor, Unit};
+use crate::store::{ObjectInfo, Store, StoreError, StoreExt};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// All prefixes, small objects first.
+const PREFIXES: [&str; 12] = [
+    layout::CONFIG,
+    layout::SLOTS,
+    layout::RINGS,
+    layout::STATEMENTS,
+    layout::SEGMENTS,
+    layout::SNAPSHOTS,
+    layout::SETS,
+    layout::SESSIONS,
+    layout::GC,
+    layout::PROOFS,
+    layout::HOLDS,
+    layout::PACKS,
+];
+
+/// What a scrub found. Without a key it cannot be said whom damage hurts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScrubReport {
+    /// Objects that were read whole.
+    pub objects_checked: u64,
+    /// Their bytes.
+    pub bytes_read: u64,
+    /// Whether everything was read; false after an interruption.
+    pub complete: bool,
+    /// What is damaged, by object.
+    pub damage: Vec<Damage>,
+}
+
+#[derive(Default)]
+struct State {
+    report: ScrubReport,
+    findings: Findings,
+    error: Option<CheckError>,
+}
+
+/// Reads every object of a repository with `workers` threads, each of which takes 34 MiB at most.
+/// What is missing is noticed only of what every repository has; the audit chain has its own check.
+pub fn scrub(
+    store: &dyn Store,
+    workers: usize,
+    monitor: &dyn Monitor,
+    cancel: &Cancel,
+) -> Result<ScrubReport, CheckError> {
+    let state = Mutex::new(State::default());
+    let lock = || -> MutexGuard<'_, State> { state.lock().unwrap_or_else(PoisonError::into_inner) };
+    for prefix in PREFIXES {
+        let infos = store.list_all(prefix)?;
+        let total = infos.iter().map(|info| info.size).sum();
+        monitor.phase(prefix, Unit::Bytes, Some(total));
+        if infos.is_empty() && prefix == layout::CONFIG {
+            lock().findings.add(Cause {
+                object: prefix.to_owned(),
+                what: "is missing".to_owned(),
+                blob: None,
+            });
+        }
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(info) = infos.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if cancel.is_cancelled() || lock().error.is_some() {
+                    break;
+                }
+                let scrubbed = scrub_object(store, info);
+                monitor.advance(info.size);
+                let mut state = lock();
+                match scrubbed {
+                    Ok(Scrubbed::Passed) => {}
+                    Ok(Scrubbed::Read(fault)) => {
+                        state.report.objects_checked += 1;
+                        state.report.bytes_read += info.size;
+                        if let Some(what) = fault {
+                            let object = info.key.to_string();
+                            let blob = None;
+                            state.findings.add(Cause { object, what, blob });
+                        }
+                    }
+                    Err(error) => state.error = Some(error.into()),
+                }
+            }
+        };
+        let workers = workers.clamp(1, infos.len().max(1));
+        let joined = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        match (lock().error.take(), joined) {
+            (Some(error), _) => return Err(error),
+            (None, false) => return Err(CheckError::Worker),
+            (None, true) => {}
+        }
+    }
+    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut report = state.report;
+    report.complete = !cancel.is_cancelled();
+    (report.damage, _) = state.findings.finish();
+    Ok(report)
+}
+
+enum Scrubbed {
+    /// Nothing that can be scrubbed, or gone meanwhile.
+    Passed,
+    /// It was read, and this is wrong with it.
+    Read(Option<String>),
+}
+
+/// What makes an object whole.
+enum Wholeness {
+    /// Its bytes hash to this.
+    Named([u8; 32]),
+    /// It ends with the hash of what is before.
+    Summed,
+    /// It is the config, which is signed by the root that it names.
+    Config,
+    /// Its being there is all that it says.
+    Presence,
+}
+
+fn wholeness(key: &str) -> Option<Wholeness> {
+    if let Some((_, pack)) = layout::parse_pack(key) {
+        return Some(Wholeness::Named(pack.0));
+    }
+    let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let numbered = || layout::parse_numbered(name).map(|(_, id)| id);
+    let named = |id: Option<ObjectId>| id.map(|id| Wholeness::Named(id.0));
+    match prefix {
+        "" if name == layout::CONFIG => Some(Wholeness::Config),
+        layout::RINGS | layout::STATEMENTS => named(numbered()),
+        layout::SESSIONS | layout::GC => match layout::parse_flag(name)?.1 {
+            "fence" => Some(Wholeness::Presence),
+            _ => Some(Wholeness::Summed),
+        },
+        layout::SLOTS
+        | layout::SEGMENTS
+        | layout::SNAPSHOTS
+        | layout::SETS
+        | layout::PROOFS
+        | layout::HOLDS => named(name.parse().ok()),
+        _ => None,
+    }
+}
+
+fn scrub_object(store: &dyn Store, info: &ObjectInfo) -> Result<Scrubbed, StoreError> {
+    let Some(wholeness) = wholeness(info.key.as_str()) else {
+        return Ok(Scrubbed::Passed);
+    };
+    let read = || store.get(&info.key, limits::PACK_BYTES_MAX).map(|bytes| fault(&wholeness, &bytes));
+    let mut result = read();
+    if !matches!(result, Ok(None)) {
+        // A second time before it is called damage.
+        result = read();
+    }
+    match result {
+        Ok(fault) => Ok(Scrubbed::Read(fault)),
+        Err(error) if error.is_not_found() => Ok(Scrubbed::Passed),
+        Err(error) if store_error_is_damage(&error) => {
+            Ok(Scrubbed::Read(Some(crate::explain::explain(&error))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn fault(wholeness: &Wholeness, bytes: &[u8]) -> Option<String> {
+    match wholeness {
+        Wholeness::Named(name) if blake3::hash(bytes).as_bytes() != name => {
+            Some("its bytes do not hash to its name".to_owned())
+        }
+        Wholeness::Summed if !checksum_holds(bytes) => Some("its checksum is wrong".to_owned()),
+        Wholeness::Config => Config::decode(bytes)
+            .err()
+            .map(|error| crate::explain::explain(&error)),
+        _ => None,
+    }
+}

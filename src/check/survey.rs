@@ -1,0 +1,208 @@
+//! Looking at everything but the data, until what is seen holds still.
+
+use crate::check::CheckError;
+use crate::check::findings::{Cause, Findings};
+use crate::check::places::BadPlaces;
+use crate::check::view::{View, record_error_is_damage};
+use crate::check::walk::Walk;
+use crate::format::layout;
+use crate::id::{PackId, SegmentId, SnapshotId};
+use crate::monitor::{Cancel, Monitor, Unit};
+use crate::repository::index::Index;
+use crate::repository::{Reader, Repository, Snapshot};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+/// Looks at a repository that keeps changing at most, before what was seen last is believed.
+const LOOKS_MAX: usize = 6;
+
+/// Surveys a repository, more than once if need be.
+pub(super) struct Survey<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    /// Only these snapshots.
+    chosen: Option<&'a [SnapshotId]>,
+    verified: HashSet<SegmentId>,
+}
+
+/// What a survey saw.
+pub(super) struct Surveyed {
+    pub(super) view: View,
+    pub(super) findings: Findings,
+    /// Packs that the chosen snapshots need; `None` when none were chosen.
+    pub(super) needed: Option<HashSet<PackId>>,
+    pub(super) snapshots: u64,
+    /// Packs without rows.
+    pub(super) unindexed: u64,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        index: &'a Index,
+        chosen: Option<&'a [SnapshotId]>,
+    ) -> Self {
+        Self {
+            repository,
+            index,
+            chosen,
+            verified: HashSet::new(),
+        }
+    }
+
+    /// Looks once when all is well. Damage is believed when it was seen twice, and the lists made
+    /// after the second time show the same snapshots and segments as those made before it: then
+    /// nothing was withdrawn or moved to other packs meanwhile.
+    pub(super) fn run(
+        &mut self,
+        bad: &BadPlaces,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<Surveyed, CheckError> {
+        let mut segments = Findings::default();
+        let mut view = self.look(&mut segments, monitor, cancel)?;
+        if let Some(missing) = self.not_visible(&view) {
+            return Err(CheckError::NoSuchSnapshot(missing));
+        }
+        for number in 1.. {
+            let (mut findings, needed, snapshots) = self.walk(&view, bad, monitor, cancel)?;
+            let unindexed = self.compare_packs(&view, &mut findings)?;
+            findings.merge(segments);
+            segments = Findings::default();
+            let needed = self.chosen.map(|_| needed);
+            let surveyed = |view, findings| Surveyed {
+                view,
+                findings,
+                needed,
+                snapshots,
+                unindexed,
+            };
+            if findings.is_empty() {
+                return Ok(surveyed(view, findings));
+            }
+            let next = self.look(&mut segments, monitor, cancel)?;
+            if number >= LOOKS_MAX || number > 1 && next.agrees_with(&view) {
+                return Ok(surveyed(view, findings));
+            }
+            view = next;
+        }
+        Err(CheckError::Worker)
+    }
+
+    fn look(
+        &mut self,
+        findings: &mut Findings,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<View, CheckError> {
+        View::take(
+            self.repository,
+            self.index,
+            &mut self.verified,
+            findings,
+            monitor,
+            cancel,
+        )
+    }
+
+    /// A chosen snapshot that is neither visible nor damaged.
+    fn not_visible(&self, view: &View) -> Option<SnapshotId> {
+        let known = |id: &&SnapshotId| {
+            view.list.visible.iter().any(|s| s.id == **id)
+                || view.list.damaged.iter().any(|(damaged, _)| damaged == *id)
+        };
+        self.chosen?.iter().find(|id| !known(id)).copied()
+    }
+
+    fn is_chosen(&self, id: &SnapshotId) -> bool {
+        self.chosen.is_none_or(|chosen| chosen.contains(id))
+    }
+
+    fn walk(
+        &self,
+        view: &View,
+        bad: &BadPlaces,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<(Findings, HashSet<PackId>, u64), CheckError> {
+        let reader = Reader::new(self.repository, self.index);
+        let mut walk = Walk::new(reader, view, bad, cancel);
+        let chosen = |snapshot: &&Snapshot| self.is_chosen(&snapshot.id);
+        let snapshots: Vec<_> = view.list.visible.iter().filter(chosen).collect();
+        monitor.phase("snapshots", Unit::Items, Some(snapshots.len() as u64));
+        for snapshot in &snapshots {
+            if let Err(error) = snapshot.body(self.repository) {
+                walk.findings
+                    .add_error(layout::snapshot(&snapshot.id), &error);
+            }
+            walk.snapshot(snapshot.id, snapshot.root)?;
+            monitor.advance(1);
+        }
+        let mut findings = walk.findings;
+        for (id, error) in &view.list.damaged {
+            if self.is_chosen(id) && record_error_is_damage(error) {
+                let cause = Cause {
+                    object: layout::snapshot(id),
+                    what: crate::explain::explain(error),
+                    blob: None,
+                };
+                findings.hurt_subtree(cause, *id, b"");
+            }
+        }
+        if self.chosen.is_none() && view.flags.damaged.is_empty() {
+            lost_snapshots(view, &mut findings);
+        }
+        Ok((findings, walk.needed, snapshots.len() as u64))
+    }
+
+    /// Packs that segments list must be there and as long as they say. Returns how many are there
+    /// that no segment lists.
+    fn compare_packs(&self, view: &View, findings: &mut Findings) -> Result<u64, CheckError> {
+        let mut listed = HashSet::new();
+        self.index.packs(&mut |listing| {
+            let what = match view.packs.get(&(listing.class, listing.pack)) {
+                // A prune is at work, or was interrupted: nothing visible needs it, or the walk
+                // says so.
+                None if view.flags.named_packs.contains(&listing.pack) => None,
+                None => Some("is missing".to_owned()),
+                Some(stored) if stored.size != u64::from(listing.length) => Some(format!(
+                    "has {} bytes instead of {}",
+                    stored.size, listing.length
+                )),
+                Some(_) => None,
+            };
+            listed.insert(listing.pack);
+            if let Some(what) = what {
+                findings.add(Cause {
+                    object: layout::pack(listing.class, &listing.pack),
+                    what,
+                    blob: None,
+                });
+            }
+            ControlFlow::Continue(())
+        })?;
+        let unindexed = view.packs.keys().filter(|(_, id)| !listed.contains(id));
+        Ok(unindexed.count() as u64)
+    }
+}
+
+/// Snapshots that a later one of their writer names, that are not there, and that nobody withdrew:
+/// withdrawing leaves a record for ever.
+fn lost_snapshots(view: &View, findings: &mut Findings) {
+    for snapshot in view.list.visible.iter().chain(&view.list.hidden) {
+        for head in snapshot.heads().unwrap_or_default() {
+            if view.snapshots.contains(&head) || view.flags.is_hidden(head) {
+                continue;
+            }
+            let cause = Cause {
+                object: layout::snapshot(&head),
+                what: format!(
+                    "is missing: snapshot {} followed it, and nobody withdrew it",
+                    snapshot.id.short()
+                ),
+                blob: None,
+            };
+            findings.hurt_subtree(cause, head, b"");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Proofs: what was verified, when and by whom.
+//!
+//! Spec: `format-spec/07-record.md`. The content is sealed under a link key of its own, so that
+//! maintenance can read it too.
+
+use crate::crypto::{KemError, Role};
+use crate::env::EntropyError;
+use crate::format::certificate::Capabilities;
+use crate::format::envelope::{Envelope, KeyKind, ObjectType, UnwrapError, new_session_key};
+use crate::format::layout;
+use crate::format::protocol::Proof;
+use crate::format::record::{PlainPart, RecordError};
+use crate::id::{ObjectId, SessionId, WriterId};
+use crate::repository::{KeyError, RecordLoadError, Repository, put_named};
+use crate::store::{StoreError, StoreExt};
+
+/// Most packs that one proof names: keeps it well below [`crate::limits::RECORD_BYTES_MAX`].
+pub const PROOF_PACKS_MAX: usize = 100_000;
+
+/// A proof whose signature holds and whose content this credential opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedProof {
+    /// Its name.
+    pub id: ObjectId,
+    /// Who vouches for it.
+    pub writer: WriterId,
+    /// What it says.
+    pub proof: Proof,
+    /// Whether its writer can have read what it says it read. A write-only host can sign a proof,
+    /// but not know what is in a pack.
+    pub credible: bool,
+}
+
+/// What `proofs/` holds.
+#[derive(Debug, Default)]
+pub struct ProofList {
+    /// Proofs, in the order of their names.
+    pub proofs: Vec<SignedProof>,
+    /// Those that are damaged.
+    pub damaged: Vec<RecordLoadError>,
+}
+
+/// A proof could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The credential has no domain to seal it for.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Its key could not be wrapped.
+    #[error("cannot wrap the proof's key")]
+    Wrap(#[from] KemError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Repository {
+    /// Seals, signs and stores a proof of this credential, durably. It names at most
+    /// [`PROOF_PACKS_MAX`] packs.
+    pub fn put_proof(&self, proof: &Proof) -> Result<ObjectId, ProofError> {
+        let domain = self.access.domain(None)?;
+        let (entry, link) = new_session_key(
+            self.suite,
+            self.config.repository,
+            domain.tag,
+            KeyKind::Link,
+            &domain.readers,
+            self.access.maintenance(),
+            self.entropy(),
+        )?;
+        let envelope = Envelope {
+            object_type: ObjectType::Proof,
+            suite: self.suite,
+            repository: self.config.repository,
+            domain: domain.tag,
+            keys: vec![entry],
+        };
+        let content = proof.encode();
+        let part = PlainPart {
+            role: Role::Record,
+            key_number: 0,
+            key: &link,
+            content: &content,
+        };
+        let bytes = self.seal_record(&envelope, SessionId::default(), &[], &[part])?;
+        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
+        let key = layout::by_content(layout::PROOFS, &id);
+        put_named(&*self.store, key, &bytes)?;
+        self.store.barrier()?;
+        Ok(id)
+    }
+
+    /// Loads all proofs that this credential opens. One that is removed meanwhile is passed over.
+    pub fn load_proofs(&self) -> Result<ProofList, RecordLoadError> {
+        let mut list = ProofList::default();
+        for info in self.store.list_all(layout::PROOFS)? {
+            let Ok(id) = info.key.file_name().parse::<ObjectId>() else {
+                continue;
+            };
+            match self.load_proof(&info.key, id) {
+                Ok(Some(proof)) => list.proofs.push(proof),
+                Ok(None) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_damage() => list.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(list)
+    }
+
+    fn load_proof(
+        &self,
+        key: &crate::store::ObjectKey,
+        id: ObjectId,
+    ) -> Result<Option<SignedProof>, RecordLoadError> {
+        let record = self.load_record(key, ObjectType::Proof, Some(id))?;
+        let content = match record.open_part(Role::Record, &self.access) {
+            Ok(content) => content,
+            Err(RecordError::Key(_, UnwrapError::NotARecipient(_))) => return Ok(None),
+            Err(source) => {
+                let key = key.to_string();
+                return Err(RecordLoadError::Record { key, source });
+            }
+        };
+        let proof = Proof::decode(&content).map_err(|source| RecordLoadError::Content {
+            key: key.to_string(),
+            source,
+        })?;
+        let capabilities = record.certificate.capabilities();
+        Ok(Some(SignedProof {
+            id,
+            writer: record.authorship.writer,
+            proof,
+            credible: capabilities.includes(Capabilities::READ),
+        }))
+    }
+}
