@@ -75,7 +75,8 @@ pub struct EpochStatement {
     /// The domains and their current public keys.
     #[n(3)]
     pub domains: Vec<DomainPublic>,
-    /// Writers whose records no longer count when they name this statement or a later one.
+    /// Writers that are revoked: of their commit objects only those count that a `closed` record
+    /// names. What a record says of its own age proves nothing.
     #[n(4)]
     pub revoked: Vec<WriterId>,
 }

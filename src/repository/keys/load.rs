@@ -8,7 +8,7 @@ use crate::format::slot::{OpenedSlot, Slot, SlotError, SlotKdf, Unlock};
 use crate::id::SlotId;
 use crate::limits;
 use crate::repository::keys::{Access, KeyError};
-use crate::store::{ObjectInfo, ObjectKey, Store, StoreExt};
+use crate::store::{ObjectKey, Store, StoreExt};
 
 /// Opens the slot that `unlock` fits, and all that follows from it.
 ///
@@ -30,7 +30,7 @@ pub fn open_access(
         Some(key) => Some(newest_ring(store, config, suite, key, &opened.root)?),
         None => None,
     };
-    let statement = newest_statement(store, &opened.root)?;
+    let statement = newest_statement(store, &opened.root, bundle.statement)?;
     Ok(Access::new(opened.root, slot, bundle, ring, statement))
 }
 
@@ -89,12 +89,16 @@ fn open_slot(
     })
 }
 
-/// The objects of a numbered prefix, highest number first.
-fn numbered(store: &dyn Store, prefix: &str) -> Result<Vec<ObjectInfo>, KeyError> {
-    let mut found = store.list_all(prefix)?;
-    found.retain(|info| layout::parse_numbered(info.key.file_name()).is_some());
-    found.reverse();
-    Ok(found)
+/// The objects of a numbered prefix, highest number first, with the number in their names. Whoever
+/// can write to the store chooses names: a number counts only once the signed content repeats it.
+fn numbered(store: &dyn Store, prefix: &str) -> Result<Vec<(u64, ObjectKey)>, KeyError> {
+    let found = store.list_all(prefix)?.into_iter().rev();
+    Ok(found
+        .filter_map(|info| {
+            let (number, _) = layout::parse_numbered(info.key.file_name())?;
+            Some((number, info.key))
+        })
+        .collect())
 }
 
 fn newest_ring(
@@ -105,10 +109,12 @@ fn newest_ring(
     root: &VerifyingKey,
 ) -> Result<Keyring, KeyError> {
     let mut damage = None;
-    for info in numbered(store, layout::RINGS)? {
-        let bytes = store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX)?;
+    for (number, name) in numbered(store, layout::RINGS)? {
+        let bytes = store.get(&name, limits::KEY_OBJECT_BYTES_MAX)?;
         match Keyring::open(&bytes, suite, config.repository, key, root) {
-            Ok(Some(ring)) => return Ok(ring),
+            Ok(Some(ring)) if ring.number == number => return Ok(ring),
+            // An old ring under a new name: a replay.
+            Ok(Some(_)) => {}
             // Sealed under another generation's M: a rotation that did not get to this slot.
             Ok(None) => {}
             Err(error) => damage = damage.or(Some(error)),
@@ -119,12 +125,20 @@ fn newest_ring(
     }))
 }
 
-fn newest_statement(store: &dyn Store, root: &VerifyingKey) -> Result<EpochStatement, KeyError> {
+fn newest_statement(
+    store: &dyn Store,
+    root: &VerifyingKey,
+    lowest: u64,
+) -> Result<EpochStatement, KeyError> {
     let mut damage = None;
-    for info in numbered(store, layout::STATEMENTS)? {
-        let bytes = store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX)?;
+    for (number, name) in numbered(store, layout::STATEMENTS)? {
+        let bytes = store.get(&name, limits::KEY_OBJECT_BYTES_MAX)?;
         match EpochStatement::decode(&bytes, root) {
-            Ok(statement) => return Ok(statement),
+            Ok(statement) if statement.number == number && number >= lowest => {
+                return Ok(statement);
+            }
+            // An old statement under a new name, or older than the credential: a replay.
+            Ok(_) => {}
             Err(error) => damage = damage.or(Some(error)),
         }
     }
