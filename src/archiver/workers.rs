@@ -148,7 +148,7 @@ fn perform(
                 session.add(sealer.prepare(id, BlobKind::Chunk, &plain)?)?;
             }
             // Nobody waits any more when the capture failed meanwhile.
-            drop(reply.send(id));
+            let _ = reply.send(id);
             plain
         }
         Job::Owed { id, kind, plain } => {
