@@ -7,6 +7,7 @@ pub mod chunker;
 pub mod cli;
 pub mod codec;
 pub mod crypto;
+pub mod delta;
 pub mod entry;
 pub mod env;
 pub mod explain;

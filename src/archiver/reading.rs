@@ -8,8 +8,9 @@ use crate::entry::Layout;
 use crate::format::node::Child;
 use crate::id::BlobId;
 use crate::monitor::{Cancel, Interrupted, Monitor};
-use crate::repository::WriteError;
+use crate::repository::{ReadError, Reader, WriteError};
 use crate::source::{Content, ContentEnd, Extent, SourceError};
+use crate::tree::{ContentCursor, Piece};
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::VecDeque;
 
@@ -69,15 +70,16 @@ impl<'x> FileReader<'x> {
         }
     }
 
-    /// Reads a content to its end.
+    /// Reads a content to its end. `before` is what stood in its place in the parent snapshot.
     pub(super) fn read(
         &mut self,
         mut content: Box<dyn Content>,
+        before: Child,
         workers: &Workers<'_>,
         cancel: &Cancel,
     ) -> Result<Reading, ReadFailure> {
         let layout = content.layout();
-        let mut file = ChunkedFile::new(layout, workers);
+        let mut file = ChunkedFile::new(layout, before, workers);
         let small = match layout {
             Layout::Pages => {
                 self.read_pages(&mut *content, &mut file, cancel)?;
@@ -203,6 +205,7 @@ impl<'x> FileReader<'x> {
 /// A file being cut: chunks whose ids are still being computed, and the list so far.
 struct ChunkedFile<'w, 'scope> {
     workers: &'w Workers<'scope>,
+    before: Option<Before<'scope>>,
     builder: ContentBuilder,
     pending: VecDeque<(Receiver<BlobId>, u64)>,
     length: u64,
@@ -210,9 +213,12 @@ struct ChunkedFile<'w, 'scope> {
 }
 
 impl<'w, 'scope> ChunkedFile<'w, 'scope> {
-    fn new(layout: Layout, workers: &'w Workers<'scope>) -> Self {
+    fn new(layout: Layout, before: Child, workers: &'w Workers<'scope>) -> Self {
+        let is_list = matches!(before, Child::Links { .. } | Child::Chunk { .. });
+        let compared = layout == Layout::Pages && is_list;
         Self {
             workers,
+            before: compared.then(|| Before::new(workers.session().reader(), before)),
             builder: ContentBuilder::new(layout),
             pending: VecDeque::new(),
             length: 0,
@@ -222,8 +228,9 @@ impl<'w, 'scope> ChunkedFile<'w, 'scope> {
 
     fn push_chunk(&mut self, plain: Vec<u8>) -> Result<(), WriteError> {
         let length = plain.len() as u64;
+        let before = self.chunk_before()?;
         let (id, reply) = bounded(1);
-        self.workers.send(Job::Chunk { plain, id })?;
+        self.workers.send(Job::Chunk { plain, before, id })?;
         self.pending.push_back((reply, length));
         self.length += length;
         self.chunks += 1;
@@ -236,6 +243,22 @@ impl<'w, 'scope> ChunkedFile<'w, 'scope> {
             self.list(Child::Chunk { id, length })?;
         }
         Ok(())
+    }
+
+    /// The parent's chunk at this offset. A parent that cannot be read is no reason to fail: its
+    /// chunks are then stored in full.
+    fn chunk_before(&mut self) -> Result<Option<BlobId>, WriteError> {
+        let Some(before) = &mut self.before else {
+            return Ok(None);
+        };
+        match before.chunk_at(self.length) {
+            Ok(chunk) => Ok(chunk),
+            Err(error) if error.is_damage() => {
+                self.before = None;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn push_hole(&mut self, length: u64) -> Result<(), WriteError> {
@@ -259,5 +282,34 @@ impl<'w, 'scope> ChunkedFile<'w, 'scope> {
     fn finish(mut self) -> Result<Child, WriteError> {
         self.wait()?;
         self.builder.finish(self.workers)
+    }
+}
+
+/// The chunks of a page file in the parent snapshot, passed over as the new file is read.
+struct Before<'r> {
+    cursor: ContentCursor<'r, 'r>,
+    current: Option<Piece>,
+}
+
+impl<'r> Before<'r> {
+    fn new(reader: &'r Reader<'r>, content: Child) -> Self {
+        Self {
+            cursor: ContentCursor::new(reader, content),
+            current: None,
+        }
+    }
+
+    /// The chunk that begins at `offset`; offsets must grow.
+    fn chunk_at(&mut self, offset: u64) -> Result<Option<BlobId>, ReadError> {
+        while self.current.is_none_or(|piece| piece.offset < offset) {
+            match self.cursor.next_piece()? {
+                Some(piece) => self.current = Some(piece),
+                None => return Ok(None),
+            }
+        }
+        Ok(self
+            .current
+            .filter(|piece| piece.offset == offset)
+            .and_then(|piece| piece.chunk))
     }
 }

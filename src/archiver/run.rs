@@ -182,6 +182,7 @@ impl<'a> Run<'a> {
             source: format!("{}@{}", request.source, request.host),
             strict: request.strict,
             use_cache: request.parent != Parent::Without,
+            parent: history.root,
         };
         let archived = open()
             .map_err(ArchiveError::from)
@@ -281,6 +282,8 @@ fn is_unreadable_index(error: &SnapshotError) -> bool {
 /// What was there before.
 struct History {
     parent: Option<SnapshotId>,
+    /// The parent's root directory.
+    root: Option<crate::id::BlobId>,
     heads: Vec<SnapshotId>,
 }
 
@@ -297,15 +300,16 @@ impl History {
                 && snapshot.domain == domain
         };
         let parent = match request.parent {
-            Parent::Newest => list.visible.iter().rfind(same).map(|snapshot| snapshot.id),
+            Parent::Newest => list.visible.iter().rfind(same),
             Parent::Without => None,
-            Parent::Given(id) => Some(id),
+            Parent::Given(id) => list.visible.iter().find(|snapshot| snapshot.id == id),
         };
         let writer = repository.access().writer();
         let own = |snapshot: &&Snapshot| snapshot.writer == writer;
         let heads = list.visible.iter().rfind(own).map(|snapshot| snapshot.id);
         Ok(Self {
-            parent,
+            parent: parent.map(|snapshot| snapshot.id),
+            root: parent.map(|snapshot| snapshot.root),
             heads: heads.into_iter().collect(),
         })
     }

@@ -16,6 +16,7 @@ use crate::source::{
     CaptureError, Consistency, Content, Context, Exclusion, Problem, Sink, SinkError, Source,
     SourceError,
 };
+use crate::tree;
 use std::sync::Mutex;
 
 /// A file that keeps changing is read this often before it is kept torn.
@@ -35,6 +36,8 @@ pub struct ArchiveOptions {
     pub strict: bool,
     /// Whether unchanged files may be taken from the stat cache without being read.
     pub use_cache: bool,
+    /// The parent snapshot's root: page files are compared with what stands in their place there.
+    pub parent: Option<BlobId>,
 }
 
 /// A captured tree, all of whose blobs were handed to the session.
@@ -89,6 +92,7 @@ pub fn archive<'a>(
             cancel,
             strict: options.strict,
             use_cache: options.use_cache,
+            parent: options.parent,
             reading: FileReader::new(session.chunker(), monitor),
             stat_cache: StatCache::new(session, &options.source),
             stack: vec![DirectoryBuilder::new(None)],
@@ -134,6 +138,7 @@ struct TreeSink<'x, 'a> {
     cancel: &'x Cancel,
     strict: bool,
     use_cache: bool,
+    parent: Option<BlobId>,
     reading: FileReader<'x>,
     stat_cache: StatCache<'x, 'a>,
     stack: Vec<DirectoryBuilder>,
@@ -178,16 +183,37 @@ impl TreeSink<'_, '_> {
     /// Reads until the content is consistent, or often enough.
     fn read_consistently(
         &mut self,
+        path: &[u8],
         open: &mut dyn FnMut() -> Result<Box<dyn Content>, SourceError>,
     ) -> Result<Reading, ReadFailure> {
-        let mut reading = self.reading.read(open()?, &self.workers, self.cancel)?;
-        for _ in 1..ATTEMPTS {
-            if reading.end.consistency != Consistency::Changed {
-                break;
+        let mut attempt = 1;
+        loop {
+            let content = open()?;
+            let before = match content.layout() {
+                Layout::Pages => self.content_before(path)?,
+                Layout::Stream => Child::Nothing,
+            };
+            let reading = self
+                .reading
+                .read(content, before, &self.workers, self.cancel)?;
+            if reading.end.consistency != Consistency::Changed || attempt == ATTEMPTS {
+                return Ok(reading);
             }
-            reading = self.reading.read(open()?, &self.workers, self.cancel)?;
+            attempt += 1;
         }
-        Ok(reading)
+    }
+
+    /// What the parent snapshot has at this path. A parent that cannot be read is only a missed
+    /// saving: `check` tells of its damage.
+    fn content_before(&self, path: &[u8]) -> Result<Child, WriteError> {
+        let Some(root) = self.parent else {
+            return Ok(Child::Nothing);
+        };
+        match tree::find(self.workers.session().reader(), root, path) {
+            Ok(node) => Ok(node.map_or(Child::Nothing, |node| node.child)),
+            Err(error) if error.is_damage() => Ok(Child::Nothing),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -232,7 +258,7 @@ impl Sink for TreeSink<'_, '_> {
             self.count_file(stamp.size, u64::from(stamp.size > 0));
             return self.push(entry, Condition::Whole, child);
         }
-        let reading = match self.read_consistently(open) {
+        let reading = match self.read_consistently(&path, open) {
             Ok(reading) => reading,
             Err(ReadFailure::Write(error)) => return Err(wrap(error)),
             Err(ReadFailure::Interrupted(error)) => return Err(wrap(error)),

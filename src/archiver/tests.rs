@@ -196,7 +196,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn sample() -> Files {
     let mut files = Files::new();
     let mut add = |path: String, layout, bytes| files.insert(path, (layout, bytes));
-    add("a.db".into(), Layout::Pages, noise(1, 68 << 20));
+    add("a.db".into(), Layout::Pages, noise(1, 24 << 20));
     add("empty".into(), Layout::Stream, vec![]);
     add(
         "sub/big.log".into(),
@@ -247,6 +247,12 @@ fn what_goes_in_comes_out_and_costs_nothing_twice() {
         database.1[30 << 20] ^= 1;
         let third = snapshot(&repository, &index, &files);
         assert_eq!(third.label.totals.chunks_new, 1);
+        assert_eq!(third.label.totals.chunks_delta, 1);
+        assert!(
+            third.label.totals.bytes_stored < 30_000,
+            "{:?}",
+            third.label.totals
+        );
         let back = read_back(&repository, third.archived.root).unwrap();
         assert!(contents(&back) == contents(&files), "the bytes differ");
         assert_eq!(repository.list_snapshots().unwrap().0.visible.len(), 3);
@@ -274,4 +280,33 @@ fn another_process_finds_everything_with_the_key_alone() {
     assert!(contents(&read_back(&again, root).unwrap()) == contents(&files));
     let wrong = Unlock::Key(SecretBytes::new(vec![8; 32]));
     assert!(open(&wrong).is_err());
+}
+
+#[test]
+fn a_database_that_changes_a_little_costs_a_little_for_thirty_versions() {
+    let store = MemoryStore::new();
+    let repository = repository(&store, Suite::default());
+    let index = memory_index();
+    let mut files: Files = [("a.db".to_owned(), (Layout::Pages, noise(1, 4 << 20)))].into();
+    let mut versions = Vec::new();
+    for version in 0..30u8 {
+        for chunk in 0..16 {
+            let at = (chunk << 18) + usize::from(version) * 8000;
+            files.get_mut("a.db").unwrap().1[at..at + 16].fill(version);
+        }
+        let taken = snapshot(&repository, &index, &files);
+        if version > 0 {
+            assert_eq!(taken.label.totals.chunks_delta, 16);
+            assert!(
+                taken.label.totals.bytes_stored < 60_000,
+                "{:?}",
+                taken.label.totals
+            );
+        }
+        versions.push((taken.archived.root, files.clone()));
+    }
+    for (root, files) in versions {
+        let back = read_back(&repository, root).unwrap();
+        assert!(contents(&back) == contents(&files), "the bytes differ");
+    }
 }

@@ -20,6 +20,8 @@ pub(super) enum Job {
     Chunk {
         /// Its plaintext.
         plain: Vec<u8>,
+        /// The chunk of a page file that stood in its place in the parent snapshot.
+        before: Option<BlobId>,
         /// Where its id goes.
         id: Sender<BlobId>,
     },
@@ -142,10 +144,18 @@ fn perform(
     job: Job,
 ) -> Result<Vec<u8>, WriteError> {
     Ok(match job {
-        Job::Chunk { plain, id: reply } => {
+        Job::Chunk {
+            plain,
+            before,
+            id: reply,
+        } => {
             let id = sealer.id(BlobKind::Chunk, &plain);
             if session.claim(id, BlobKind::Chunk)? == Known::No {
-                session.add(sealer.prepare(id, BlobKind::Chunk, &plain)?)?;
+                let prepared = match before {
+                    Some(before) => sealer.prepare_pages(id, &plain, before)?,
+                    None => sealer.prepare(id, BlobKind::Chunk, &plain)?,
+                };
+                session.add(prepared)?;
             }
             // Nobody waits any more when the capture failed meanwhile.
             let _ = reply.send(id);

@@ -81,6 +81,11 @@ impl Compressor {
         }
     }
 
+    /// The zstd level; `None` when nothing is to be compressed.
+    pub fn level(&self) -> Option<i32> {
+        self.level
+    }
+
     /// Replaces `out` by one frame of `plain` and returns whether that is worth it: smaller by at
     /// least 1/64, so that no reader pays for nothing. Incompressible data is noticed by sampling.
     pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> bool {

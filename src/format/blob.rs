@@ -67,7 +67,8 @@ pub enum Form {
     Delta {
         /// The other blob.
         base: BlobId,
-        /// 1 + the generation of the base's form.
+        /// 1 + the generation of the form that stood in its place before; the base is that or one
+        /// of its ancestors.
         generation: u16,
     },
     /// As a slice of a group's plaintext; nothing is stored for the member itself.

@@ -8,5 +8,5 @@ mod directory;
 
 pub(crate) use directory::{DirectoryPart, read_links, read_part};
 
-pub use content::{Piece, for_each_piece};
+pub use content::{ContentCursor, Piece, for_each_piece};
 pub use directory::{Descend, Node, TreeError, Visitor, find, read_directory, walk, walk_with};

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
         "chunker",
         "codec",
         "crypto",
+        "delta",
         "format",
         "retention",
         "selector",

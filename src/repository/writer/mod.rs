@@ -225,10 +225,7 @@ impl<'a> WriteSession<'a> {
     /// Whether a stored blob is usable: its whole chain is in packs that no prune names, and a
     /// blob of another writer was opened once. Its packs must then be there at the commit.
     fn rely_on(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
-        let acceptable = |located: &Located| {
-            !self.flags.named_packs.contains(&located.pack)
-                && !self.distrusted.contains(&located.pack)
-        };
+        let acceptable = |located: &Located| self.is_acceptable(located);
         let index = self.reader.index();
         let Some(chain) = index.chain(&id, &acceptable)? else {
             return Ok(false);
@@ -242,6 +239,20 @@ impl<'a> WriteSession<'a> {
         let packs = chain.iter().map(|located| located.pack);
         self.state().relied_on.extend(packs);
         Ok(true)
+    }
+
+    /// The chain below a stored chunk that a delta may rest on, from its own form down to the full
+    /// one. `None` when it is not usable. Its packs must then be there at the commit.
+    pub(super) fn base_chain(&self, id: BlobId) -> Result<Option<Vec<Located>>, WriteError> {
+        if !self.rely_on(id, BlobKind::Chunk)? {
+            return Ok(None);
+        }
+        let acceptable = |located: &Located| self.is_acceptable(located);
+        Ok(self.reader.index().chain(&id, &acceptable)?)
+    }
+
+    fn is_acceptable(&self, located: &Located) -> bool {
+        !self.flags.named_packs.contains(&located.pack) && !self.distrusted.contains(&located.pack)
     }
 
     /// Opens a blob of another writer, once: the cache remembers.

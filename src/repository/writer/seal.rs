@@ -1,10 +1,12 @@
 //! Preparing blobs: compress, prove that it decodes, seal. One sealer per worker thread.
 
 use crate::codec::{self, Compressor, Effort};
+use crate::delta::{self, Ancestor, Choice};
 use crate::format::blob::{BlobKind, BlobRow, Codec, Form};
 use crate::format::envelope::{Envelope, ObjectType, SEAL_OVERHEAD};
 use crate::format::pack::blob_binding;
 use crate::id::BlobId;
+use crate::repository::index::Located;
 use crate::repository::writer::{DATA_KEY, LINK_KEY, WriteError, WriteSession};
 
 /// A sealed blob that is in no pack yet.
@@ -51,7 +53,8 @@ impl<'s, 'a> Sealer<'s, 'a> {
         kind: BlobKind,
         plain: &[u8],
     ) -> Result<PreparedBlob, WriteError> {
-        let (codec, content) = match self.compressor.compress(plain, &mut self.compressed) {
+        let compressed = self.compressor.compress(plain, &mut self.compressed);
+        let (codec, content) = match compressed {
             true => {
                 let back = codec::decode(Codec::Zstd, &self.compressed, plain.len(), None);
                 if back.as_deref() != Ok(plain) {
@@ -61,19 +64,11 @@ impl<'s, 'a> Sealer<'s, 'a> {
             }
             false => (Codec::Raw, plain),
         };
-        let row = BlobRow {
-            id,
-            kind,
-            form: Form::Full,
-            codec,
-            key: match kind.role().uses_data_key() {
-                true => DATA_KEY,
-                false => LINK_KEY,
-            },
-            offset: 0,
-            stored: 0,
-            plain: plain.len() as u32,
-        };
+        let row = new_row(id, kind, Form::Full, codec, plain.len());
+        self.seal(row, content)
+    }
+
+    fn seal(&self, row: BlobRow, content: &[u8]) -> Result<PreparedBlob, WriteError> {
         let keys = &self.session.keys;
         let key = match row.key {
             DATA_KEY => &keys.data.1,
@@ -87,6 +82,67 @@ impl<'s, 'a> Sealer<'s, 'a> {
             sealed,
             members: Vec::new(),
         })
+    }
+
+    /// Prepares a page chunk against the chunk that stood in its place before: as a difference to
+    /// that or to one of its bases, where it pays, else in full. The base is verified before
+    /// anything is encoded against it, and the delta is decoded and compared.
+    pub fn prepare_pages(
+        &mut self,
+        id: BlobId,
+        plain: &[u8],
+        before: BlobId,
+    ) -> Result<PreparedBlob, WriteError> {
+        match self.delta(id, plain, before)? {
+            Some(prepared) => Ok(prepared),
+            None => self.prepare(id, BlobKind::Chunk, plain),
+        }
+    }
+
+    fn delta(
+        &self,
+        id: BlobId,
+        plain: &[u8],
+        before: BlobId,
+    ) -> Result<Option<PreparedBlob>, WriteError> {
+        let Some(level) = self.compressor.level() else {
+            return Ok(None);
+        };
+        let Some(chain) = self.session.base_chain(before)? else {
+            return Ok(None);
+        };
+        // A member's group is no form of the chunk itself.
+        let forms = chain.iter().filter(|l| l.row.kind == BlobKind::Chunk);
+        let ancestor = |located: &Located| Ancestor {
+            id: located.row.id,
+            generation: located.row.form.generation(),
+        };
+        let ancestors: Vec<Ancestor> = forms.map(ancestor).collect();
+        let Choice::Delta { base, generation } = delta::choose(&id, &ancestors) else {
+            return Ok(None);
+        };
+        let base_plain = match self.session.reader.read(base, BlobKind::Chunk) {
+            Ok(plain) => plain,
+            // Damage is for `check` to tell; a full blob needs no base.
+            Err(error) if error.is_damage() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(encoded) = codec::encode_units(plain, &base_plain, level) else {
+            return Ok(None);
+        };
+        let full = chain
+            .last()
+            .map_or(0, |located| located.row.stored as usize);
+        if !delta::is_worth_it(encoded.len(), full) {
+            return Ok(None);
+        }
+        let back = codec::decode(Codec::ZstdUnits, &encoded, plain.len(), Some(&base_plain));
+        if back.as_deref() != Ok(plain) {
+            return Err(WriteError::Miscompressed(id));
+        }
+        let form = Form::Delta { base, generation };
+        let row = new_row(id, BlobKind::Chunk, form, Codec::ZstdUnits, plain.len());
+        self.seal(row, &encoded).map(Some)
     }
 
     /// Prepares a group of small chunks and the rows of its members. `members` are id and length
@@ -113,5 +169,22 @@ impl<'s, 'a> Sealer<'s, 'a> {
             offset += length;
         }
         Ok(prepared)
+    }
+}
+
+/// A row before it has a place in a pack.
+fn new_row(id: BlobId, kind: BlobKind, form: Form, codec: Codec, plain: usize) -> BlobRow {
+    BlobRow {
+        id,
+        kind,
+        form,
+        codec,
+        key: match kind.role().uses_data_key() {
+            true => DATA_KEY,
+            false => LINK_KEY,
+        },
+        offset: 0,
+        stored: 0,
+        plain: plain as u32,
     }
 }
