@@ -43,6 +43,8 @@ pub enum Command {
     /// Save files, databases, a command's output
     #[command(visible_alias = "backup")]
     Snapshot(commands::snapshot::SnapshotArguments),
+    /// Bring a snapshot back; without a target, show the plan
+    Restore(commands::restore::RestoreArguments),
     /// List snapshots
     #[command(visible_alias = "list")]
     Snapshots(commands::snapshots::SnapshotsArguments),
@@ -76,6 +78,7 @@ impl Command {
             Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
             Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
             Self::Snapshot(_) => "snapshot",
+            Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",

@@ -11,6 +11,7 @@ pub mod ls;
 pub mod man;
 pub mod overview;
 pub mod repo;
+pub mod restore;
 pub mod snapshot;
 pub mod snapshots;
 pub mod version;
