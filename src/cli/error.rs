@@ -1,6 +1,7 @@
 //! One error type for people and scripts: what failed, on what, what to do next.
 
 use crate::archiver::{ArchiveError, SnapshotError};
+use crate::check::CheckError;
 use crate::cli::exit_code::Exit;
 use crate::env::EntropyError;
 use crate::explain::explain;
@@ -379,6 +380,21 @@ impl From<RestoreError> for CommandError {
             }
             error @ RestoreError::Exists(_) => Self::new(ErrorKind::Refused, error)
                 .hint("restore to another path, or add --overwrite to replace the database"),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<CheckError> for CommandError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Store(error) => error.into(),
+            CheckError::Record(error) => error.into(),
+            CheckError::Read(error) => error.into(),
+            CheckError::Interrupted(error) => error.into(),
+            error @ CheckError::Index(_) => {
+                Self::failed(error).hint("drop the local cache: icecore cache clear")
+            }
             error => Self::failed(error),
         }
     }

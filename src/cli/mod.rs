@@ -135,6 +135,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Repo(RepoCommand::Info) | Command::Info => commands::repo::info(invocation),
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Restore(arguments) => commands::restore::run(invocation, &arguments),
+        Command::Check(arguments) => commands::check::run(invocation, &arguments),
         Command::Snapshots(arguments) => commands::snapshots::run(invocation, &arguments),
         Command::Ls(arguments) => commands::ls::run(invocation, &arguments),
         Command::Cat(arguments) => commands::cat::run(invocation, &arguments),

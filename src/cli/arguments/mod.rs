@@ -54,6 +54,9 @@ pub enum Command {
     Cat(commands::cat::CatArguments),
     /// Find files by name in all snapshots
     Find(commands::find::FindArguments),
+    /// Check that everything is there; with --read-data that it reads back
+    #[command(visible_alias = "verify")]
+    Check(commands::check::CheckArguments),
     /// Manage passphrases and keys that open the repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
@@ -80,6 +83,7 @@ impl Command {
             Self::Snapshot(_) => "snapshot",
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
+            Self::Check(_) => "check",
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",
             Self::Find(_) => "find",

@@ -170,9 +170,7 @@ fn show(invocation: &Invocation, source: &str, result: &CommandResult<Taken>) {
             for problem in screen::problems(taken) {
                 invocation.ui.warn_line(&problem);
             }
-            invocation
-                .output
-                .object("snapshot", screen::describe(taken));
+            invocation.output.object("taken", screen::describe(taken));
         }
         Err(error) if error.kind != ErrorKind::Interrupted => {
             let error = error.within(&format!("no snapshot of {source}"));
