@@ -1,6 +1,7 @@
 //! One error type for people and scripts: what failed, on what, what to do next.
 
 use crate::archiver::{ArchiveError, SnapshotError};
+use crate::check::CheckError;
 use crate::cli::exit_code::Exit;
 use crate::env::EntropyError;
 use crate::explain::explain;
@@ -8,9 +9,12 @@ use crate::monitor::Interrupted;
 use crate::repository::{
     CommitError, KeyError, OpenError, ReadError, RecordLoadError, SessionError, WriteError,
 };
+use crate::restorer::RestoreError;
 use crate::selector::SelectError;
 use crate::source::SourceError;
 use crate::store::{StoreError, StoreErrorKind};
+use crate::target::files::{TargetError, TargetErrorKind};
+use crate::target::sqlite::ReplaceError;
 use crate::tree::TreeError;
 use std::error::Error;
 use std::fmt;
@@ -320,6 +324,78 @@ impl From<SnapshotError> for CommandError {
             SnapshotError::Write(error) => error.into(),
             SnapshotError::Keys(error) => error.into(),
             SnapshotError::Record(error) => error.into(),
+        }
+    }
+}
+
+impl From<TargetError> for CommandError {
+    fn from(error: TargetError) -> Self {
+        let hint = match error.kind {
+            TargetErrorKind::Exists => {
+                "restore to an empty directory, or add --overwrite to replace what differs"
+            }
+            TargetErrorKind::NotBeneath => "remove the symbolic link, or restore elsewhere",
+            TargetErrorKind::Full => "free some space, then run the command again",
+            TargetErrorKind::PermissionDenied => {
+                "run as a user that may write there, or restore elsewhere"
+            }
+            _ => "what is finished stays; add --overwrite to go on from there",
+        };
+        let kind = match error.kind {
+            TargetErrorKind::Exists => ErrorKind::Refused,
+            _ => ErrorKind::Failed,
+        };
+        Self::new(kind, error).hint(hint)
+    }
+}
+
+impl From<ReplaceError> for CommandError {
+    fn from(error: ReplaceError) -> Self {
+        let kind = match &error {
+            ReplaceError::Damaged { .. } => ErrorKind::Damage,
+            ReplaceError::InUse { .. } | ReplaceError::WrittenMeanwhile { .. } => {
+                ErrorKind::Refused
+            }
+            ReplaceError::Interrupted(_) => ErrorKind::Interrupted,
+            _ => ErrorKind::Failed,
+        };
+        let remedy = error.remedy().map(str::to_owned);
+        let mut converted = Self::new(kind, error);
+        converted.hints.extend(remedy);
+        converted
+    }
+}
+
+impl From<RestoreError> for CommandError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Record(error) => error.into(),
+            RestoreError::Tree(error) => error.into(),
+            RestoreError::Read(error) => error.into(),
+            RestoreError::Target(error) => error.into(),
+            RestoreError::Replace(error) => error.into(),
+            RestoreError::Interrupted(error) => error.into(),
+            error @ RestoreError::NoSuchPath { .. } => {
+                Self::usage(error).hint("icecore ls SNAP shows what is in it")
+            }
+            error @ RestoreError::Exists(_) => Self::new(ErrorKind::Refused, error)
+                .hint("restore to another path, or add --overwrite to replace the database"),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<CheckError> for CommandError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Store(error) => error.into(),
+            CheckError::Record(error) => error.into(),
+            CheckError::Read(error) => error.into(),
+            CheckError::Interrupted(error) => error.into(),
+            error @ CheckError::Index(_) => {
+                Self::failed(error).hint("drop the local cache: icecore cache clear")
+            }
+            error => Self::failed(error),
         }
     }
 }

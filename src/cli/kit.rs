@@ -49,8 +49,8 @@ fn render(invocation: &Invocation, open: &OpenRepository, kind: &str) -> String 
     let location = location.display().to_string();
     let quoted = text::quoted(&location);
     let unlock = match kind {
-        "passphrase" => "(it asks for the passphrase)".to_owned(),
-        _ => "--key-file KEY".to_owned(),
+        "passphrase" => String::new(),
+        _ => " --key-file KEY".to_owned(),
     };
     format!(
         "\
@@ -75,10 +75,10 @@ Where the {kind} is kept (write it down here; not the {kind} itself):
 On a new machine
   1  Install icecore {version} or newer.
   2  Make the repository reachable: mount it, or copy its directory. Any path will do.
-  3  Look:      icecore snapshots -r {quoted} {unlock}
-  4  Check:     icecore check -r {quoted} {unlock}
-  5  Read:      icecore ls latest --source NAME -r {quoted} {unlock}
-  6  Restore:   icecore restore latest --source NAME --target DIRECTORY -r {quoted} {unlock}
+  3  Look:      icecore snapshots -r {quoted}{unlock}
+  4  Check:     icecore check -r {quoted}{unlock}
+  5  Read:      icecore ls latest --source NAME -r {quoted}{unlock}
+  6  Restore:   icecore restore latest --source NAME --target DIRECTORY -r {quoted}{unlock}
 Nothing else of the old machine is needed: no cache, no configuration.
 ",
         id = config.repository,

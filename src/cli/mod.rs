@@ -9,6 +9,7 @@ mod invocation;
 mod kit;
 mod log;
 mod output;
+mod patterns;
 mod process;
 mod text;
 mod ui;
@@ -133,6 +134,8 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         }
         Command::Repo(RepoCommand::Info) | Command::Info => commands::repo::info(invocation),
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
+        Command::Restore(arguments) => commands::restore::run(invocation, &arguments),
+        Command::Check(arguments) => commands::check::run(invocation, &arguments),
         Command::Snapshots(arguments) => commands::snapshots::run(invocation, &arguments),
         Command::Ls(arguments) => commands::ls::run(invocation, &arguments),
         Command::Cat(arguments) => commands::cat::run(invocation, &arguments),

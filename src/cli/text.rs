@@ -42,6 +42,14 @@ pub fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
+/// What follows a plain word without a space, as a shell reads it back.
+pub fn quoted_after(text: &str) -> String {
+    match text.is_empty() {
+        true => String::new(),
+        false => quoted(text),
+    }
+}
+
 /// A source as a line shows it: its scheme, where that says something, and the last part of each
 /// path.
 pub fn short_source(identity: &str) -> String {

@@ -43,6 +43,8 @@ pub enum Command {
     /// Save files, databases, a command's output
     #[command(visible_alias = "backup")]
     Snapshot(commands::snapshot::SnapshotArguments),
+    /// Bring a snapshot back; without a target, show the plan
+    Restore(commands::restore::RestoreArguments),
     /// List snapshots
     #[command(visible_alias = "list")]
     Snapshots(commands::snapshots::SnapshotsArguments),
@@ -52,6 +54,9 @@ pub enum Command {
     Cat(commands::cat::CatArguments),
     /// Find files by name in all snapshots
     Find(commands::find::FindArguments),
+    /// Check that everything is there; with --read-data that it reads back
+    #[command(visible_alias = "verify")]
+    Check(commands::check::CheckArguments),
     /// Manage passphrases and keys that open the repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
@@ -76,7 +81,9 @@ impl Command {
             Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
             Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
             Self::Snapshot(_) => "snapshot",
+            Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
+            Self::Check(_) => "check",
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",
             Self::Find(_) => "find",

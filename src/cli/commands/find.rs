@@ -2,16 +2,16 @@
 
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::ls::{Stop, describe};
-use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
+use crate::cli::patterns::Patterns;
 use crate::cli::text;
 use crate::entry::EntryKind;
 use crate::repository::{Reader, Snapshot};
 use crate::tree::{Descend, Node, walk};
 use crate::units::bytes;
 use clap::Args;
-use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::json;
 
 /// Options of `find`.
@@ -30,43 +30,9 @@ pub struct FindArguments {
     selection: SelectionArguments,
 }
 
-/// Compiled globs.
-struct Patterns {
-    names: GlobSet,
-    paths: GlobSet,
-}
-
-impl Patterns {
-    fn new(arguments: &FindArguments) -> CommandResult<Self> {
-        let bad = |error: globset::Error| CommandError::usage(format!("bad glob: {error}"));
-        let mut names = GlobSetBuilder::new();
-        let mut paths = GlobSetBuilder::new();
-        for pattern in &arguments.patterns {
-            let glob = GlobBuilder::new(pattern.trim_start_matches('/'))
-                .literal_separator(true)
-                .case_insensitive(arguments.ignore_case)
-                .build()
-                .map_err(bad)?;
-            match pattern.contains('/') {
-                true => paths.add(glob),
-                false => names.add(glob),
-            };
-        }
-        Ok(Self {
-            names: names.build().map_err(bad)?,
-            paths: paths.build().map_err(bad)?,
-        })
-    }
-
-    fn match_path(&self, path: &[u8], name: &[u8]) -> bool {
-        self.names.is_match_candidate(&Candidate::from_bytes(name))
-            || self.paths.is_match_candidate(&Candidate::from_bytes(path))
-    }
-}
-
 /// Looks for names in snapshots, oldest first.
 pub fn run(invocation: &Invocation, arguments: &FindArguments) -> CommandResult<Report> {
-    let patterns = Patterns::new(arguments)?;
+    let patterns = Patterns::new(&arguments.patterns, arguments.ignore_case)?;
     let open = invocation.open_repository()?;
     let set = invocation.list_snapshots(&open.repository)?;
     let chosen = set.select(&arguments.selection, invocation);
@@ -75,7 +41,7 @@ pub fn run(invocation: &Invocation, arguments: &FindArguments) -> CommandResult<
     let mut found = 0u64;
     for snapshot in &chosen {
         let mut visit = |path: &[u8], node: &Node| {
-            if patterns.match_path(path, node.name()) {
+            if patterns.match_path(path) {
                 found += 1;
                 if !show(invocation, snapshot, path, node) {
                     return Err(Stop::Unheard);

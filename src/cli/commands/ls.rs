@@ -133,7 +133,7 @@ pub fn member(reader: &Reader<'_>, snapshot: &Snapshot, path: &str) -> CommandRe
     find(reader, snapshot.root, &clean(path))?.ok_or_else(|| {
         let id = snapshot.id.short();
         let missing = format!("there is no {} in snapshot {id}", text::line(path));
-        CommandError::failed(missing).hint(format!("icecore ls {id} shows what is in it"))
+        CommandError::usage(missing).hint(format!("icecore ls {id} shows what is in it"))
     })
 }
 

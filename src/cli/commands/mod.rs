@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod cat;
+pub mod check;
 pub mod completions;
 pub mod domain;
 pub mod find;
@@ -11,6 +12,7 @@ pub mod ls;
 pub mod man;
 pub mod overview;
 pub mod repo;
+pub mod restore;
 pub mod snapshot;
 pub mod snapshots;
 pub mod version;

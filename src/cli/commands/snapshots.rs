@@ -10,6 +10,7 @@ use crate::repository::Snapshot;
 use crate::units::bytes;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Options of `snapshots`.
 #[derive(Debug, Args)]
@@ -45,10 +46,11 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotsArguments) -> CommandRe
     .map(str::to_owned)
     .to_vec();
     let mut rows = vec![header];
-    let hosts: std::collections::BTreeSet<_> = chosen.iter().map(|s| &s.label.host).collect();
+    let hosts: BTreeSet<_> = chosen.iter().map(|s| &s.label.host).collect();
     let several_hosts = hosts.len() > 1;
+    let names = Names::new(&chosen, invocation.global.verbose > 0);
     for snapshot in &chosen {
-        rows.push(row(invocation, snapshot, several_hosts));
+        rows.push(row(invocation, snapshot, &names, several_hosts));
         invocation.output.object("snapshot", describe(snapshot));
     }
     if chosen.is_empty() {
@@ -70,7 +72,7 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotsArguments) -> CommandRe
 
 /// The newest `last` of each source of each host; `chosen` is oldest first and stays so.
 fn keep_last(chosen: &mut Vec<&Snapshot>, last: usize) {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     chosen.reverse();
     chosen.retain(|snapshot| {
         let source = (snapshot.label.source.clone(), snapshot.label.host.clone());
@@ -81,9 +83,44 @@ fn keep_last(chosen: &mut Vec<&Snapshot>, last: usize) {
     chosen.reverse();
 }
 
-fn row(invocation: &Invocation, snapshot: &Snapshot, several_hosts: bool) -> Vec<String> {
+/// Short names of sources, where they are different; with `-v` the identities.
+struct Names {
+    identities: BTreeMap<String, BTreeSet<String>>,
+    full: bool,
+}
+
+impl Names {
+    fn new(chosen: &[&Snapshot], full: bool) -> Self {
+        let mut identities: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for snapshot in chosen {
+            let source = &snapshot.label.source;
+            let same = identities.entry(text::short_source(source)).or_default();
+            same.insert(source.clone());
+        }
+        Self { identities, full }
+    }
+
+    fn of(&self, source: &str) -> String {
+        let short = text::short_source(source);
+        let shared = self
+            .identities
+            .get(&short)
+            .is_some_and(|same| same.len() > 1);
+        match self.full || shared {
+            true => text::line(source),
+            false => short,
+        }
+    }
+}
+
+fn row(
+    invocation: &Invocation,
+    snapshot: &Snapshot,
+    names: &Names,
+    several_hosts: bool,
+) -> Vec<String> {
     let label = &snapshot.label;
-    let mut source = text::line(&label.source);
+    let mut source = names.of(&label.source);
     if several_hosts {
         source.push_str(&format!(" on {}", text::line(&label.host)));
     }

@@ -144,7 +144,7 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandRes
     if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
         run.finish(complete, &*invocation.ui)?;
     }
-    report(&set.to_string(), outcomes)
+    report(&set.to_string(), open.traffic.uploaded_bytes(), outcomes)
 }
 
 fn take(
@@ -170,9 +170,7 @@ fn show(invocation: &Invocation, source: &str, result: &CommandResult<Taken>) {
             for problem in screen::problems(taken) {
                 invocation.ui.warn_line(&problem);
             }
-            invocation
-                .output
-                .object("snapshot", screen::describe(taken));
+            invocation.output.object("taken", screen::describe(taken));
         }
         Err(error) if error.kind != ErrorKind::Interrupted => {
             let error = error.within(&format!("no snapshot of {source}"));
@@ -284,7 +282,7 @@ fn warn_same_disk(invocation: &Invocation, open: &OpenRepository, plans: &[Plan<
     }
 }
 
-fn report(set: &str, outcomes: Vec<Outcome>) -> CommandResult<Report> {
+fn report(set: &str, uploaded: u64, outcomes: Vec<Outcome>) -> CommandResult<Report> {
     let mut snapshots = Vec::new();
     let mut failures = Vec::new();
     let mut first_error = None;
@@ -310,7 +308,7 @@ fn report(set: &str, outcomes: Vec<Outcome>) -> CommandResult<Report> {
         }
         other => other,
     };
-    let mut summary = json!({ "set_id": set });
+    let mut summary = json!({ "set_id": set, "bytes_uploaded": uploaded });
     if let [single] = snapshots.as_slice()
         && let (Value::Object(flat), Value::Object(summary)) = (single.clone(), &mut summary)
     {

@@ -109,8 +109,10 @@ impl Word {
 }
 
 fn canonical(path: &Path) -> CommandResult<PathBuf> {
-    path.canonicalize()
-        .map_err(|error| CommandError::file("find", path, &error))
+    path.canonicalize().map_err(|error| {
+        CommandError::file("find", path, &error)
+            .hint("nothing was saved: correct the path, or leave it out")
+    })
 }
 
 fn is_database(path: &Path) -> CommandResult<bool> {

@@ -1,0 +1,285 @@
+//! `check`: is everything there, and does it read back?
+
+use crate::check::{
+    CheckOptions, CheckReport, Damage, Extent, ReadData, ScrubReport, Subset, check, scrub,
+};
+use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::error::CommandResult;
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::id::SnapshotId;
+use crate::monitor::Monitor;
+use crate::selector::Selector;
+use crate::units::{bytes, parse_duration, seconds};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// Most damaged objects, and paths of each snapshot, that are spelled out.
+const SHOWN_MAX: usize = 20;
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Only these snapshots, and what they need
+    #[arg(value_name = "SNAP")]
+    snapshots: Vec<Selector>,
+
+    /// Read, decrypt and compare every byte too
+    #[arg(long, visible_alias = "all")]
+    read_data: bool,
+
+    /// Read only a part: 1/7 (another part every day), 5% or 10G
+    #[arg(long, value_name = "PART", requires = "read_data")]
+    subset: Option<Subset>,
+
+    /// Pass over what was read back within this time
+    #[arg(long, value_name = "AGE", requires = "read_data", value_parser = parse_duration)]
+    older_than: Option<Duration>,
+
+    /// Without any key: compare every object with its name and checksums
+    #[arg(long, conflicts_with_all = ["snapshots", "read_data"])]
+    no_key: bool,
+}
+
+/// Checks the repository.
+pub fn run(invocation: &Invocation, arguments: &CheckArguments) -> CommandResult<Report> {
+    match arguments.no_key {
+        true => without_key(invocation),
+        false => with_key(invocation, arguments),
+    }
+}
+
+fn workers(invocation: &Invocation) -> usize {
+    let jobs = invocation.global.jobs.map(usize::from);
+    jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResult<Report> {
+    let open = invocation.open_repository()?;
+    let index = invocation.open_stale_index(&open.repository);
+    let options = CheckOptions {
+        read_data: match (arguments.read_data, arguments.subset) {
+            (false, _) => ReadData::No,
+            (true, None) => ReadData::All,
+            (true, Some(subset)) => ReadData::Subset(subset),
+        },
+        older_than: arguments.older_than,
+        snapshots: chosen(invocation, &open.repository, &arguments.snapshots)?,
+        workers: workers(invocation),
+    };
+    let started = Instant::now();
+    let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
+    let report = check(&open.repository, &index, &options, ui, cancel)?;
+    ui.clear();
+    cancel.check()?;
+    let duration = started.elapsed();
+    let result = match report.damage.is_empty() {
+        true => "no damage".to_owned(),
+        false => format!(
+            "{} damaged",
+            text::counted(report.damage.len() as u64, "object")
+        ),
+    };
+    let read = match arguments.read_data {
+        true => format!(
+            "read {} in {}, {} of {}, ",
+            bytes(report.bytes_read),
+            seconds(duration),
+            report.packs_checked,
+            text::counted(report.packs_total, "pack"),
+        ),
+        false => format!("checked structure in {}, ", seconds(duration)),
+    };
+    let snapshots = text::counted(report.snapshots_checked, "snapshot");
+    invocation
+        .output
+        .line(&format!("{read}{snapshots}, {result}"));
+    if report.snapshots_foreign > 0 {
+        invocation.ui.warn(&format!(
+            "{} in domains that this credential does not hold: not looked into",
+            text::counted(report.snapshots_foreign, "snapshot"),
+        ));
+    }
+    tell(invocation, &report);
+    Ok(summary(&report, duration))
+}
+
+/// The snapshots that were named.
+fn chosen(
+    invocation: &Invocation,
+    repository: &crate::repository::Repository,
+    selectors: &[Selector],
+) -> CommandResult<Option<Vec<SnapshotId>>> {
+    if selectors.is_empty() {
+        return Ok(None);
+    }
+    let set = invocation.list_snapshots(repository)?;
+    let everything = SelectionArguments::default();
+    let ids = selectors.iter().map(|selector| {
+        let snapshot = invocation.resolve(&set, selector, &everything, "check")?;
+        Ok(snapshot.id)
+    });
+    ids.collect::<CommandResult<Vec<_>>>().map(Some)
+}
+
+/// What is damaged, and whom it hurts.
+fn tell(invocation: &Invocation, report: &CheckReport) {
+    for damage in report.damage.iter().take(SHOWN_MAX) {
+        for line in lines(damage) {
+            invocation.output.line(&line);
+        }
+    }
+    if report.damage.len() > SHOWN_MAX {
+        let more = report.damage.len() - SHOWN_MAX;
+        invocation
+            .output
+            .line(&format!("and {more} more damaged objects"));
+    }
+    for damage in &report.damage {
+        invocation.output.object("damage", describe(damage));
+    }
+    if !report.damage.is_empty() {
+        let hurt: BTreeSet<_> = hurt_snapshots(&report.damage);
+        let whole = report.snapshots_checked.saturating_sub(hurt.len() as u64);
+        let whole = text::counted(whole, "snapshot");
+        invocation.output.line(&format!(
+            "{whole} whole. Next: take new snapshots, they store again what is missing"
+        ));
+    }
+}
+
+fn hurt_snapshots(damage: &[Damage]) -> BTreeSet<SnapshotId> {
+    let hurts = damage.iter().flat_map(|damage| &damage.hurts);
+    hurts.map(|hurt| hurt.snapshot).collect()
+}
+
+fn lines(damage: &Damage) -> Vec<String> {
+    let mut lines = vec![format!(
+        "DAMAGE  {}  {}",
+        text::line(&damage.object),
+        text::line(&damage.what)
+    )];
+    let mut by_snapshot: BTreeMap<SnapshotId, Vec<String>> = BTreeMap::new();
+    for hurt in &damage.hurts {
+        let path = match hurt.path.is_empty() {
+            true => "all of it".to_owned(),
+            false => text::path(&hurt.path),
+        };
+        let extent = match &hurt.extent {
+            Extent::Subtree => " (with all below it)".to_owned(),
+            Extent::Content(ranges) => match (ranges.first(), ranges.last()) {
+                (Some(first), Some(last)) => {
+                    format!(" (offset {} - {})", bytes(first.start), bytes(last.end))
+                }
+                _ => String::new(),
+            },
+        };
+        let paths = by_snapshot.entry(hurt.snapshot).or_default();
+        paths.push(format!("{path}{extent}"));
+    }
+    if by_snapshot.is_empty() {
+        lines.push(
+            "  hurts nothing: it is stored elsewhere too, or no snapshot needs it".to_owned(),
+        );
+    }
+    for (snapshot, paths) in by_snapshot {
+        let more = paths.len().saturating_sub(SHOWN_MAX);
+        let mut shown = paths
+            .into_iter()
+            .take(SHOWN_MAX)
+            .collect::<Vec<_>>()
+            .join(", ");
+        if more > 0 {
+            shown.push_str(&format!(" and {more} more"));
+        }
+        lines.push(format!("  hurts {}: {shown}", snapshot.short()));
+    }
+    lines
+}
+
+fn describe(damage: &Damage) -> Value {
+    let hurts = damage.hurts.iter().map(|hurt| {
+        let ranges = match &hurt.extent {
+            Extent::Subtree => Value::Null,
+            Extent::Content(ranges) => {
+                let ranges = ranges.iter().map(|range| json!([range.start, range.end]));
+                json!(ranges.collect::<Vec<_>>())
+            }
+        };
+        json!({
+            "snapshot_id": hurt.snapshot.to_string(),
+            "path": text::path(&hurt.path),
+            "ranges": ranges,
+        })
+    });
+    json!({
+        "object": damage.object,
+        "what": damage.what,
+        "blobs": damage.blobs.len(),
+        "hurts": hurts.collect::<Vec<_>>(),
+    })
+}
+
+fn summary(report: &CheckReport, duration: Duration) -> Report {
+    Report::with(json!({
+        "packs_checked": report.packs_checked,
+        "packs_total": report.packs_total,
+        "packs_unindexed": report.packs_unindexed,
+        "bytes_read": report.bytes_read,
+        "snapshots_checked": report.snapshots_checked,
+        "snapshots_hurt": hurt_snapshots(&report.damage).len(),
+        "complete": report.complete,
+        "damage": report.damage.iter().map(describe).collect::<Vec<_>>(),
+        "duration_seconds": duration.as_secs_f64(),
+    }))
+    .exit(exit(&report.damage))
+}
+
+fn exit(damage: &[Damage]) -> Exit {
+    match damage.is_empty() {
+        true => Exit::Done,
+        false => Exit::Damage,
+    }
+}
+
+/// Compares objects with their names and checksums: what a machine without any key can do.
+fn without_key(invocation: &Invocation) -> CommandResult<Report> {
+    let opened = invocation.open_store()?;
+    crate::repository::Repository::config_of(&*opened.store)?;
+    let started = Instant::now();
+    let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
+    let report: ScrubReport = scrub(&*opened.store, workers(invocation), ui, cancel)?;
+    ui.clear();
+    cancel.check()?;
+    let result = match report.damage.is_empty() {
+        true => "no damage".to_owned(),
+        false => format!(
+            "{} damaged",
+            text::counted(report.damage.len() as u64, "object")
+        ),
+    };
+    invocation.output.line(&format!(
+        "read {} in {} without a key, {}, {result}",
+        bytes(report.bytes_read),
+        seconds(started.elapsed()),
+        text::counted(report.objects_checked, "object"),
+    ));
+    for damage in report.damage.iter().take(SHOWN_MAX) {
+        let (object, what) = (text::line(&damage.object), text::line(&damage.what));
+        invocation.output.line(&format!("DAMAGE  {object}  {what}"));
+    }
+    for damage in &report.damage {
+        invocation.output.object("damage", describe(damage));
+    }
+    Ok(Report::with(json!({
+        "objects_checked": report.objects_checked,
+        "bytes_read": report.bytes_read,
+        "complete": report.complete,
+        "damage": report.damage.iter().map(describe).collect::<Vec<_>>(),
+    }))
+    .exit(exit(&report.damage)))
+}

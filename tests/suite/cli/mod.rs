@@ -1,0 +1,11 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! The program as a person or a script meets it: the real binary in a world of its own.
+
+mod environment;
+mod exits;
+mod json;
+mod keys;
+mod screens;
+mod snapshots;
+
+pub use environment::{Finished, TestEnvironment};
