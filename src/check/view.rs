@@ -76,7 +76,7 @@ impl View {
         for segment in &segments {
             cancel.check()?;
             let known = verified.contains(segment) && index.missing(&[*segment]).is_empty();
-            if known || load_segment(repository, index, *segment, findings)? {
+            if known || load_segment(repository, index, *segment, findings, monitor)? {
                 verified.insert(*segment);
                 good.push(*segment);
             }
@@ -123,6 +123,7 @@ fn load_segment(
     index: &Index,
     segment: SegmentId,
     findings: &mut Findings,
+    monitor: &dyn Monitor,
 ) -> Result<bool, CheckError> {
     // A damaged one is read twice: once may have been the line's fault.
     let mut loaded = repository.load_segment(segment);
@@ -132,7 +133,7 @@ fn load_segment(
     match loaded {
         Ok(Some(packs)) => {
             if !index.missing(&[segment]).is_empty() {
-                index.load(segment, &packs)?;
+                index.load(segment, &packs, monitor)?;
             }
             Ok(true)
         }
