@@ -130,6 +130,11 @@ pub fn empty_index() -> Index {
 
 /// Takes a snapshot of `files` in a session of its own.
 pub fn take(repository: &Repository, files: &Files) -> SnapshotId {
+    take_set(repository, std::slice::from_ref(files))[0]
+}
+
+/// Takes several snapshots in one run.
+pub fn take_set(repository: &Repository, all: &[Files]) -> Vec<SnapshotId> {
     let request = SnapshotRequest {
         source: "files:test".into(),
         host: "here".into(),
@@ -147,11 +152,14 @@ pub fn take(repository: &Repository, files: &Files) -> SnapshotId {
     };
     let index = empty_index();
     let mut run = Run::new(repository, &index).unwrap();
-    let mut source = || Ok(Box::new(MapSource(files.clone())) as Box<dyn Source>);
-    let cancel = Cancel::default();
-    let taken = run.snapshot(&request, &mut source, &Silent, &cancel).unwrap();
+    let mut take = |files: &Files| {
+        let mut source = || Ok(Box::new(MapSource(files.clone())) as Box<dyn Source>);
+        let taken = run.snapshot(&request, &mut source, &Silent, &Cancel::default());
+        taken.unwrap().id
+    };
+    let ids = all.iter().map(&mut take).collect();
     run.finish(true, &Silent).unwrap();
-    taken.id
+    ids
 }
 
 /// A store of its own with the same objects.

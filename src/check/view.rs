@@ -76,7 +76,7 @@ impl View {
         for segment in &segments {
             cancel.check()?;
             let known = verified.contains(segment) && index.missing(&[*segment]).is_empty();
-            if known || load_segment(repository, index, *segment, findings, monitor)? {
+            if known || load_segment(repository, index, *segment, findings)? {
                 verified.insert(*segment);
                 good.push(*segment);
             }
@@ -123,7 +123,6 @@ fn load_segment(
     index: &Index,
     segment: SegmentId,
     findings: &mut Findings,
-    monitor: &dyn Monitor,
 ) -> Result<bool, CheckError> {
     // A damaged one is read twice: once may have been the line's fault.
     let mut loaded = repository.load_segment(segment);
@@ -133,7 +132,7 @@ fn load_segment(
     match loaded {
         Ok(Some(packs)) => {
             if !index.missing(&[segment]).is_empty() {
-                index.load(segment, &packs, monitor)?;
+                index.load(segment, &packs)?;
             }
             Ok(true)
         }

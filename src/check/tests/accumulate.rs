@@ -61,7 +61,11 @@ fn a_second_check_reads_no_data_until_the_proof_is_old_or_a_pack_is_touched() {
 
     day(&clock, 32);
     let fourth = checked(&repository, &recent());
-    assert_eq!(fourth.packs_checked, fourth.packs_total - 1, "one was proven later");
+    assert_eq!(
+        fourth.packs_checked,
+        fourth.packs_total - 1,
+        "one was proven later"
+    );
 }
 
 #[test]
@@ -76,7 +80,9 @@ fn subsets_accumulate_to_everything() {
         read_data: ReadData::Subset(Subset::Part { part, of: 3 }),
         ..CheckOptions::default()
     };
-    let parts: u64 = (1..=3).map(|n| checked(&repository, &part(n)).packs_checked).sum();
+    let parts: u64 = (1..=3)
+        .map(|n| checked(&repository, &part(n)).packs_checked)
+        .sum();
     assert_eq!(parts, total);
 
     // Those whose last proof is oldest come first: one at a time, all get their turn.

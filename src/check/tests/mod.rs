@@ -14,7 +14,7 @@ use crate::monitor::{Cancel, Silent};
 use crate::repository::Repository;
 use crate::store::{MemoryStore, ObjectKey, StoreExt};
 use crate::testing::FixedClock;
-use crate::testing_repository::{Files, create, empty_index, noise, take};
+use crate::testing_repository::{Files, create, empty_index, noise, take, take_set};
 use std::sync::Arc;
 
 /// The start of the tests' time.
@@ -62,11 +62,11 @@ fn sample() -> Vec<Files> {
 /// A repository of the sample in `store`, and the ids of its snapshots.
 fn build(store: &MemoryStore, seed: &str, clock: Arc<FixedClock>) -> Vec<(SnapshotId, Files)> {
     let repository = create(Arc::new(store.clone()), seed, clock.clone());
-    let taken = |(number, files): (usize, Files)| {
-        clock.set(Timestamp(START.0 + number as i64));
-        (take(&repository, &files), files)
-    };
-    sample().into_iter().enumerate().map(taken).collect()
+    let all = sample();
+    let mut ids = vec![take(&repository, &all[0])];
+    clock.set(Timestamp(START.0 + 1));
+    ids.extend(take_set(&repository, &all[1..]));
+    ids.into_iter().zip(all).collect()
 }
 
 fn keys(store: &MemoryStore, prefix: &str) -> Vec<ObjectKey> {

@@ -99,7 +99,14 @@ fn an_index_of_an_earlier_session_hides_no_damaged_segment() {
     let key = keys(&store, "index").remove(0);
     let bytes = store.get(&key, usize::MAX).unwrap();
     store.put(&key, &bytes[1..]).unwrap();
-    let report = check(&repository, &index, &all_data(), &Silent, &Cancel::default()).unwrap();
+    let report = check(
+        &repository,
+        &index,
+        &all_data(),
+        &Silent,
+        &Cancel::default(),
+    )
+    .unwrap();
     assert_eq!(reported(&report, &taken), lost(&repository, &taken));
     assert!(report.damage.iter().any(|d| d.object == key.as_str()));
 }
