@@ -124,7 +124,8 @@ impl Repository {
                 let same = closed.session == session;
                 Ok(rest.parse().ok().filter(|_| same).unwrap_or_default())
             }
-            ObjectType::Hide => Hide::decode(plain).map(|_| session),
+            // Withdrawing needs no session: its name is only a random one.
+            ObjectType::Hide => Hide::decode(plain).map(|_| record.authorship.session),
             _ => Condemned::decode(plain).map(|_| session),
         }?;
         match record.authorship.session == author {
