@@ -1,0 +1,110 @@
+//! A crash at every call of forget and prune.
+
+use crate::forget::ForgetPlan;
+use crate::id::SnapshotId;
+use crate::prune::tests::support::{Files, Seeded, World, prune, read, thorough};
+use crate::prune::tests::{files, forget};
+use crate::retention::GroupBy;
+use crate::store::fault::CrashingStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Three snapshots, the first forgotten: dead packs, a pack to be moved, a mixed segment.
+fn prepared() -> (World, SnapshotId, Vec<(SnapshotId, Files)>) {
+    let world = World::new();
+    let random = Seeded::new(1);
+    let (shared, only) = (random.bytes(70_000), random.bytes(90_000));
+    let first = world.snapshot("a", &files(&[("only", &only), ("shared", &shared)]));
+    let second = files(&[("shared", &shared), ("small", b"small")]);
+    let third = files(&[("other", &random.bytes(70_000)), ("small", b"small")]);
+    let kept = vec![
+        (world.snapshot("a", &second), second),
+        (world.snapshot("a", &third), third),
+    ];
+    (world, first, kept)
+}
+
+fn check_visible(world: &World, kept: &[(SnapshotId, Files)]) {
+    let visible = world.visible();
+    for (id, files) in kept {
+        assert!(visible.contains(id));
+        assert!(world.read(*id) == *files, "{id} reads otherwise");
+    }
+    let repository = world.open();
+    for id in visible {
+        read(&repository, id);
+    }
+}
+
+#[test]
+fn prune_crashes_anywhere_and_the_next_one_finishes() {
+    let mut calls = 0;
+    loop {
+        let (world, first, kept) = prepared();
+        forget(&world, first);
+        let opening = CrashingStore::unlimited(world.store.clone(), 0);
+        let store = Arc::new(opening);
+        world.open_through(store.clone());
+        let opened = store.calls_made();
+        let store = Arc::new(CrashingStore::new(
+            world.store.clone(),
+            opened + calls,
+            calls,
+        ));
+        let finished = prune(&world.open_through(store), thorough()).is_ok();
+        check_visible(&world, &kept);
+        world.time.advance(Duration::from_secs(25 * 3600));
+        world.prune(thorough()).unwrap();
+        check_visible(&world, &kept);
+        assert_eq!(world.visible().len(), 2);
+        // What is left is what a prune without a crash leaves, but for notes of closed sessions.
+        world.prune(thorough()).unwrap();
+        assert_eq!(world.count("snapshots"), 2, "after {calls} calls");
+        assert_eq!(world.count("sessions"), 0, "after {calls} calls");
+        let left: Vec<_> = crate::store::StoreExt::list_all(&world.store, "gc")
+            .unwrap()
+            .into_iter()
+            .filter(|info| {
+                let name = info.key.file_name();
+                name.ends_with("condemn") || name.ends_with("delete")
+            })
+            .collect();
+        assert_eq!(left, [], "after {calls} calls");
+        if finished {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 50, "{calls} calls");
+}
+
+#[test]
+fn forget_crashes_anywhere_and_is_done_or_not() {
+    let (mut calls, mut outcomes) = (0, [0, 0]);
+    loop {
+        let (world, first, kept) = prepared();
+        let store = Arc::new(CrashingStore::unlimited(world.store.clone(), 0));
+        world.open_through(store.clone());
+        let opened = store.calls_made();
+        let store = Arc::new(CrashingStore::new(
+            world.store.clone(),
+            opened + calls,
+            calls,
+        ));
+        let repository = world.open_through(store);
+        let plan = ForgetPlan::by_name(&repository, &[first], GroupBy::default());
+        let finished = plan.and_then(|plan| plan.execute(false)).is_ok();
+        check_visible(&world, &kept);
+        let hidden = !world.visible().contains(&first);
+        assert!(hidden || !finished);
+        outcomes[usize::from(hidden)] += 1;
+        world.prune(thorough()).unwrap();
+        check_visible(&world, &kept);
+        assert_eq!(world.visible().len(), if hidden { 2 } else { 3 });
+        if finished {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(outcomes[0] > 3 && outcomes[1] > 0, "{outcomes:?}");
+}
