@@ -13,7 +13,7 @@ mod plan;
 mod sweep;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use execute::Pruned;
 pub use plan::{PruneCost, PrunePlan};

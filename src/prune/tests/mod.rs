@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod crashes;
+mod meddling;
 mod model;
 mod sessions;
 pub(crate) mod support;
@@ -150,7 +151,9 @@ fn packs_without_rows_go_when_they_are_old() {
     crate::store::Store::put(&world.store, &key, &[0; 100]).unwrap();
     world.prune(thorough()).unwrap();
     assert_eq!(world.count("packs"), 1);
-    world.time.advance(std::time::Duration::from_secs(25 * 3600));
+    world
+        .time
+        .advance(std::time::Duration::from_secs(25 * 3600));
     world.prune(thorough()).unwrap();
     assert_eq!(world.count("packs"), 0);
 }

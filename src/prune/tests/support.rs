@@ -96,6 +96,29 @@ impl World {
         world
     }
 
+    /// The same objects in a store of its own: cheaper than making them again.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self {
+            store: MemoryStore::with_clock(Arc::new(self.time.clone())),
+            time: self.time.clone(),
+            seed: self.seed.clone(),
+        };
+        for info in self.store.list_all("").unwrap() {
+            let bytes = self.store.get(&info.key, usize::MAX).unwrap();
+            copy.store.put(&info.key, &bytes).unwrap();
+        }
+        copy
+    }
+
+    /// The same store, as another process sees it.
+    pub(crate) fn copy_handle(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            time: self.time.clone(),
+            seed: std::cell::Cell::new(self.seed.get() + 1_000_000),
+        }
+    }
+
     fn entropy(&self) -> Arc<dyn Entropy> {
         self.seed.set(self.seed.get() + 1);
         Arc::new(Seeded::new(self.seed.get()))
