@@ -342,3 +342,89 @@ fn small(number: usize) -> Result<u32, PruneError> {
         .filter(|number| *number < NONE - 1)
         .ok_or(PruneError::TooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use crate::format::blob::{BlobKind, BlobRow, Codec, Form};
+    use crate::format::pack::PackClass;
+    use crate::format::segment::PackRows;
+    use crate::id::{BlobId, PackId, WriterId};
+    use crate::limits;
+    use crate::prune::inventory::{Catalog, Inventory, Rows, UNUSABLE};
+
+    fn row(id: u8, form: Form) -> BlobRow {
+        BlobRow {
+            id: BlobId([id; 32]),
+            kind: BlobKind::Chunk,
+            form,
+            codec: Codec::Raw,
+            key: 0,
+            offset: u32::from(id),
+            stored: 1,
+            plain: 1,
+        }
+    }
+
+    fn delta(id: u8, base: u8) -> BlobRow {
+        let base = BlobId([base; 32]);
+        row(
+            id,
+            Form::Delta {
+                base,
+                generation: 1,
+            },
+        )
+    }
+
+    fn inventory(packs: &[Vec<BlobRow>]) -> Inventory {
+        let mut rows = Rows::default();
+        for (number, pack) in packs.iter().enumerate() {
+            let listing = PackRows {
+                pack: PackId([number as u8; 32]),
+                class: PackClass::Full,
+                length: 100,
+                author: WriterId([1; 16]),
+                rows: pack.clone(),
+            };
+            // As by an old and a new segment: listed twice is listed once.
+            rows.add(number, &listing).unwrap();
+            rows.add(number, &listing).unwrap();
+        }
+        let catalog = Catalog {
+            packs: Vec::new(),
+            segments: Vec::new(),
+        };
+        rows.into_inventory(catalog).unwrap()
+    }
+
+    fn depth(inventory: &Inventory, depths: &[u8], id: u8) -> u8 {
+        depths[inventory.find(BlobId([id; 32])).unwrap()]
+    }
+
+    #[test]
+    fn a_delta_is_as_good_as_its_base() {
+        let inventory = inventory(&[
+            vec![row(1, Form::Full), delta(2, 1)],
+            vec![delta(3, 2), delta(4, 99)],
+            vec![delta(5, 6), delta(6, 5)],
+        ]);
+        assert_eq!(inventory.rows.len(), 6);
+        let depths = inventory.depths(&|_| false);
+        let all: Vec<u8> = (1..=6).map(|id| depth(&inventory, &depths, id)).collect();
+        assert_eq!(all, [0, 1, 2, UNUSABLE, UNUSABLE, UNUSABLE]);
+        let without = inventory.depths(&|pack| pack == 0);
+        assert_eq!(depth(&inventory, &without, 3), UNUSABLE);
+    }
+
+    #[test]
+    fn a_chain_ends_where_readers_give_up() {
+        let mut rows = vec![row(0, Form::Full)];
+        rows.extend((1..40).map(|id| delta(id, id - 1)));
+        let inventory = inventory(&[rows]);
+        let depths = inventory.depths(&|_| false);
+        let last = limits::DELTA_DEPTH_MAX as u8;
+        assert_eq!(depth(&inventory, &depths, last), last);
+        assert_eq!(depth(&inventory, &depths, last + 1), UNUSABLE);
+    }
+}
