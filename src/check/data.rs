@@ -85,11 +85,7 @@ impl<'a> PackReader<'a> {
 
     /// Reads the packs in order, `workers` at once, until all are read or a stop is asked for, and
     /// writes proofs of those that are whole.
-    pub(super) fn read(
-        self,
-        packs: &[Chosen],
-        workers: usize,
-    ) -> Result<PacksRead, CheckError> {
+    pub(super) fn read(self, packs: &[Chosen], workers: usize) -> Result<PacksRead, CheckError> {
         let total = packs.iter().map(|chosen| chosen.size).sum();
         self.monitor.phase("packs", Unit::Bytes, Some(total));
         let next = AtomicUsize::new(0);
@@ -112,7 +108,10 @@ impl<'a> PackReader<'a> {
         });
         let proven = std::mem::take(&mut self.lock().proven);
         self.prove(proven);
-        let mut read = self.read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self
+            .read
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         match (read.error.take(), joined) {
             (Some(error), _) => Err(error),
             (None, false) => Err(CheckError::Worker),
@@ -238,7 +237,12 @@ impl<'a> PackReader<'a> {
                 return Ok(PackState::Damaged(crate::explain::explain(&error), blobs));
             }
         };
-        if self.repository.access().id_key(opened.envelope.domain).is_none() {
+        if self
+            .repository
+            .access()
+            .id_key(opened.envelope.domain)
+            .is_none()
+        {
             return Ok(PackState::Unproven);
         }
         let mut state = self.verify_blobs(chosen, bytes, &opened)?;

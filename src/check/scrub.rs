@@ -160,7 +160,11 @@ fn scrub_object(store: &dyn Store, info: &ObjectInfo) -> Result<Scrubbed, StoreE
     let Some(wholeness) = wholeness(info.key.as_str()) else {
         return Ok(Scrubbed::Passed);
     };
-    let read = || store.get(&info.key, limits::PACK_BYTES_MAX).map(|bytes| fault(&wholeness, &bytes));
+    let read = || {
+        store
+            .get(&info.key, limits::PACK_BYTES_MAX)
+            .map(|bytes| fault(&wholeness, &bytes))
+    };
     let mut result = read();
     if !matches!(result, Ok(None)) {
         // A second time before it is called damage.

@@ -117,8 +117,14 @@ mod tests {
             let error = text.parse::<Subset>().unwrap_err();
             assert!(matches!(error, SubsetError::Nothing(_)), "{text}: {error}");
         }
-        assert!(matches!("101%".parse::<Subset>(), Err(SubsetError::Share(..))));
-        assert!(matches!("lots".parse::<Subset>(), Err(SubsetError::Size(..))));
+        assert!(matches!(
+            "101%".parse::<Subset>(),
+            Err(SubsetError::Share(..))
+        ));
+        assert!(matches!(
+            "lots".parse::<Subset>(),
+            Err(SubsetError::Size(..))
+        ));
         assert!("".parse::<Subset>().is_err());
     }
 

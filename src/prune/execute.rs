@@ -6,11 +6,13 @@
 use crate::format::blob::BlobRow;
 use crate::format::layout;
 use crate::format::protocol::{Condemned, SessionKind};
-use crate::id::{DomainTag, PackId, SegmentId, SnapshotId};
+use crate::format::segment::PackRows;
+use crate::id::{DomainTag, PackId, SegmentId, SessionId, SnapshotId, WriterId};
 use crate::monitor::Unit;
 use crate::prune::inventory::{Catalog, Listing};
 use crate::prune::mark::{Survey, mark};
 use crate::prune::plan::{LiveRows, NAMED_PACKS_MAX, PrunePlan};
+use crate::prune::sweep::{remove_own_session, sweep};
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::gc::{BlobMover, Commit, MoveError, PackPlace, PackSource};
 use crate::repository::{Repository, Session};
@@ -84,7 +86,7 @@ impl PrunePlan<'_> {
         }
         let id = session.id();
         session.end(self.repository, Vec::new())?;
-        super::sweep::remove_own_session(self.repository, id)
+        remove_own_session(self.repository, id)
     }
 }
 
@@ -149,7 +151,7 @@ impl<'a> Round<'a> {
     }
 
     /// Refuses while anyone else is at work; closes who is judged dead or is in `fence`.
-    fn look(&self, fence: &[crate::id::SessionId]) -> Result<(), PruneError> {
+    fn look(&self, fence: &[SessionId]) -> Result<(), PruneError> {
         let sessions = self.repository.list_sessions()?;
         let flags = self.repository.load_flags()?;
         let own = self.session.id();
@@ -265,7 +267,7 @@ impl<'a> Round<'a> {
         &self,
         mover: &mut BlobMover<'m>,
         place: PackPlace,
-        author: crate::id::WriterId,
+        author: WriterId,
         rows: Vec<BlobRow>,
     ) -> Result<(), PruneError>
     where
@@ -400,7 +402,7 @@ impl<'a> Round<'a> {
     /// After success: all that this round named is gone, and what others left may be too.
     fn clean_up(&self) -> Result<(), PruneError> {
         self.repository.remove_prune_records(self.session.id())?;
-        super::sweep::sweep(self.repository, self.session.id(), self.context)
+        sweep(self.repository, self.session.id(), self.context)
     }
 
     /// After a failure: takes the flags down, as far as that is known to be right. Whether the
@@ -450,7 +452,7 @@ fn free_segments(
 }
 
 /// Keys made by `layout` from ids are valid by construction; anything else is refused.
-pub(super) fn key(text: String) -> Result<ObjectKey, StoreError> {
+fn key(text: String) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(text).map_err(|invalid| {
         StoreError::new(
             StoreErrorKind::Permanent,

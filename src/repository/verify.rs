@@ -112,12 +112,12 @@ impl Repository {
         let plain = &record.plain;
         let author = match object_type {
             ObjectType::SessionOpen => SessionOpen::decode(plain).map(|_| session),
-            ObjectType::SessionBeat => SessionBeat::decode(plain).map(|beat| {
-                match rest.parse() == Ok(beat.number) {
+            ObjectType::SessionBeat => {
+                SessionBeat::decode(plain).map(|beat| match rest.parse() == Ok(beat.number) {
                     true => session,
                     false => SessionId::default(),
-                }
-            }),
+                })
+            }
             ObjectType::SessionEnd => SessionEnd::decode(plain).map(|_| session),
             ObjectType::Closed => {
                 let closed = Closed::decode(plain)?;
@@ -138,7 +138,9 @@ impl Repository {
         match prefix {
             layout::SEGMENTS => {
                 let record = decode(ObjectType::Segment)?;
-                self.verify_part(&record, Role::Segment, |rows| decode_segment(rows).map(drop))
+                self.verify_part(&record, Role::Segment, |rows| {
+                    decode_segment(rows).map(drop)
+                })
             }
             layout::SNAPSHOTS => {
                 let record = decode(ObjectType::Snapshot)?;
@@ -159,7 +161,9 @@ impl Repository {
             }
             layout::PROOFS => {
                 let record = decode(ObjectType::Proof)?;
-                self.verify_part(&record, Role::Record, |proof| Proof::decode(proof).map(drop))
+                self.verify_part(&record, Role::Record, |proof| {
+                    Proof::decode(proof).map(drop)
+                })
             }
             layout::HOLDS => {
                 let record = decode(ObjectType::Hold)?;

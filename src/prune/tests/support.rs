@@ -214,10 +214,11 @@ pub(crate) fn commit(
         workers: 1,
         source: source.to_owned(),
         strict: true,
+        use_cache: false,
     };
     let mut tree = FileSource(files.clone());
     let archived = archive(session, &mut tree, &options, &Silent, &Cancel::default()).unwrap();
-    session.commit(SnapshotParts {
+    let committed = session.commit(SnapshotParts {
         root: archived.root,
         label: SnapshotLabel {
             source: source.to_owned(),
@@ -234,7 +235,8 @@ pub(crate) fn commit(
         },
         body: SnapshotBody::default(),
         heads: Vec::new(),
-    })
+    })?;
+    Ok(committed.0)
 }
 
 pub(crate) fn read(repository: &Repository, id: SnapshotId) -> Files {
