@@ -34,7 +34,7 @@ pub enum ForgetError {
     )]
     WantsForce {
         /// Which group.
-        group: GroupKey,
+        group: Box<GroupKey>,
         /// How many would go.
         forgotten: usize,
         /// How many there are.
@@ -212,7 +212,7 @@ impl<'a> ForgetPlan<'a> {
         {
             None => Ok(()),
             Some((group, forgotten, all)) => Err(ForgetError::WantsForce {
-                group: (*group).clone(),
+                group: Box::new((*group).clone()),
                 forgotten: *forgotten,
                 all: *all,
             }),

@@ -293,7 +293,7 @@ impl<'a> Round<'a> {
     fn load_segment(
         &self,
         id: SegmentId,
-    ) -> Result<Option<(DomainTag, Vec<crate::format::segment::PackRows>)>, PruneError> {
+    ) -> Result<Option<(DomainTag, Vec<PackRows>)>, PruneError> {
         match self.repository.load_segment_of_domain(id) {
             Ok(Some(content)) => Ok(Some(content)),
             Ok(None) => Err(PruneError::Foreign(id)),
