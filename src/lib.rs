@@ -19,6 +19,9 @@ pub mod units;
 
 pub mod tree;
 
+pub mod forget;
+pub mod prune;
+
 pub mod retention;
 pub mod selector;
 

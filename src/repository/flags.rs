@@ -5,10 +5,11 @@
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Closed, Condemned, Hide};
+use crate::format::record::Record;
 use crate::format::wire::FormatError;
 use crate::id::{ObjectId, PackId, SessionId, SnapshotId};
 use crate::repository::{RecordLoadError, Repository};
-use crate::store::StoreExt;
+use crate::store::{ObjectKey, StoreExt};
 use std::collections::{HashMap, HashSet};
 
 /// What the records under `gc/` say.
@@ -21,11 +22,37 @@ pub struct Flags {
     /// For closed sessions, the commits that every `closed` record names.
     closed: HashMap<SessionId, HashSet<ObjectId>>,
     hides: Vec<(ObjectId, Hide)>,
+    /// The `condemn` and `delete` records themselves.
+    pub prune_records: Vec<PruneRecord>,
     /// Records that could not be read: damage to report, never a reason to delete.
     pub damaged: Vec<RecordLoadError>,
 }
 
+/// A `condemn` or `delete` of one prune.
+#[derive(Debug, Clone)]
+pub struct PruneRecord {
+    /// Where it is.
+    pub key: ObjectKey,
+    /// BLAKE3 of it: the commit's name, if it is a `delete`.
+    pub id: ObjectId,
+    /// The prune's session.
+    pub session: SessionId,
+    /// A `delete`: a commit object.
+    pub is_delete: bool,
+    /// What it names.
+    pub named: Condemned,
+}
+
 impl Flags {
+    /// What the `delete` records that count name: it counts as absent already.
+    pub fn deleted_packs(&self) -> HashSet<PackId> {
+        self.prune_records
+            .iter()
+            .filter(|record| record.is_delete && self.counts(record.session, record.id))
+            .flat_map(|record| record.named.packs.iter().copied())
+            .collect()
+    }
+
     /// Whether a commit object of a session counts.
     pub fn counts(&self, session: SessionId, commit: ObjectId) -> bool {
         self.closed
@@ -72,9 +99,10 @@ impl Flags {
             .or_insert(commits);
     }
 
-    fn add_named(&mut self, named: Condemned) {
-        self.named_packs.extend(named.packs);
-        self.named_snapshots.extend(named.snapshots);
+    fn add_named(&mut self, record: PruneRecord) {
+        self.named_packs.extend(&record.named.packs);
+        self.named_snapshots.extend(&record.named.snapshots);
+        self.prune_records.push(record);
     }
 }
 
@@ -96,7 +124,7 @@ impl Repository {
             };
             match self.load_record(&info.key, object_type, None) {
                 Ok(record) => {
-                    let added = flags.add(object_type, record.id, &record.plain);
+                    let added = flags.add(object_type, &info.key, &record);
                     if let Err(source) = added {
                         let key = info.key.to_string();
                         flags.damaged.push(RecordLoadError::Content { key, source });
@@ -112,11 +140,22 @@ impl Repository {
 }
 
 impl Flags {
-    fn add(&mut self, kind: ObjectType, id: ObjectId, plain: &[u8]) -> Result<(), FormatError> {
+    fn add(
+        &mut self,
+        kind: ObjectType,
+        key: &ObjectKey,
+        record: &Record,
+    ) -> Result<(), FormatError> {
         match kind {
-            ObjectType::Closed => self.add_closed(Closed::decode(plain)?),
-            ObjectType::Hide => self.hides.push((id, Hide::decode(plain)?)),
-            _ => self.add_named(Condemned::decode(plain)?),
+            ObjectType::Closed => self.add_closed(Closed::decode(&record.plain)?),
+            ObjectType::Hide => self.hides.push((record.id, Hide::decode(&record.plain)?)),
+            _ => self.add_named(PruneRecord {
+                key: key.clone(),
+                id: record.id,
+                session: record.authorship.session,
+                is_delete: kind == ObjectType::Delete,
+                named: Condemned::decode(&record.plain)?,
+            }),
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! [`WriteSession`]; both follow `format-spec/11-ordering.md`.
 
 mod flags;
+pub mod gc;
+mod holds;
 pub mod index;
 mod keys;
 mod proofs;
@@ -15,14 +17,15 @@ mod snapshots;
 mod verify;
 mod writer;
 
-pub use flags::Flags;
+pub use flags::{Flags, PruneRecord};
+pub use holds::{HoldEntry, HoldError, Holds};
 pub use keys::{
     Access, CredentialSummary, DomainKeys, DomainName, KeyError, NewCredential, NewKeys,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
 pub use reader::{PackKeys, ReadError, Reader};
 pub use records::RecordLoadError;
-pub use session::SessionError;
+pub use session::{Session, SessionError};
 pub use snapshots::{Snapshot, SnapshotList};
 pub use verify::ObjectFault;
 pub use writer::{

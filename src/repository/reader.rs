@@ -333,9 +333,7 @@ impl<'a> Reader<'a> {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), ReadError> {
-        let key = object_key(layout::pack(class, &pack)).map_err(ReadError::Store)?;
-        let fetched = self.repository.store.get_range(&key, offset, buffer);
-        fetched.map_err(|source| pack_error(pack, source))
+        fetch_range(self.repository, pack, class, offset, buffer)
     }
 
     fn head(&self, located: &Located) -> Result<Arc<PackKeys>, ReadError> {
@@ -357,7 +355,7 @@ impl<'a> Reader<'a> {
     pub fn adopt_head(&self, pack: PackId, bytes: &[u8]) -> Result<(), ReadError> {
         let (envelope, _) =
             decode_envelope(bytes).map_err(|source| ReadError::Head { pack, source })?;
-        let head = Arc::new(self.unwrap_head(pack, envelope)?);
+        let head = Arc::new(PackKeys::unwrap(self.repository, pack, envelope)?);
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         if heads.len() >= HEADS_MAX {
             heads.clear();
@@ -367,38 +365,81 @@ impl<'a> Reader<'a> {
     }
 
     fn fetch_head(&self, located: &Located) -> Result<PackKeys, ReadError> {
-        let pack = located.pack;
-        let length = located.pack_length as usize;
+        PackKeys::load(
+            self.repository,
+            located.pack,
+            located.class,
+            located.pack_length,
+        )
+    }
+}
+
+/// Fetches bytes of a pack.
+pub(in crate::repository) fn fetch_range(
+    repository: &Repository,
+    pack: PackId,
+    class: PackClass,
+    offset: u64,
+    buffer: &mut [u8],
+) -> Result<(), ReadError> {
+    let key = object_key(layout::pack(class, &pack)).map_err(ReadError::Store)?;
+    let fetched = repository.store.get_range(&key, offset, buffer);
+    fetched.map_err(|source| pack_error(pack, source))
+}
+
+impl PackKeys {
+    /// Fetches the head of a pack of `length` bytes and unwraps what this credential can.
+    pub(in crate::repository) fn load(
+        repository: &Repository,
+        pack: PackId,
+        class: PackClass,
+        length: u32,
+    ) -> Result<Self, ReadError> {
+        let length = length as usize;
         let mut bytes = vec![0; HEAD_BYTES.min(length)];
-        self.fetch(pack, located.class, 0, &mut bytes)?;
+        fetch_range(repository, pack, class, 0, &mut bytes)?;
         let decoded = match decode_envelope(&bytes) {
             Err(_) if bytes.len() < length => {
                 // A merged pack carries the keys of several sessions.
                 bytes.resize(length.min(limits::NODE_BYTES_MAX), 0);
-                self.fetch(pack, located.class, 0, &mut bytes)?;
+                fetch_range(repository, pack, class, 0, &mut bytes)?;
                 decode_envelope(&bytes)
             }
             decoded => decoded,
         };
         let (envelope, _) = decoded.map_err(|source| ReadError::Head { pack, source })?;
-        self.unwrap_head(pack, envelope)
+        Self::unwrap(repository, pack, envelope)
     }
 
-    fn unwrap_head(&self, pack: PackId, envelope: Envelope) -> Result<PackKeys, ReadError> {
-        let unwrapped = envelope.keys.iter().map(|entry| {
-            match self.repository.access.unwrap(&envelope, entry) {
-                Ok(key) => Ok(Ok(key)),
-                Err(UnwrapError::NotARecipient(id)) => Ok(Err(id)),
-                Err(source) => Err(ReadError::Key { pack, source }),
-            }
-        });
+    fn unwrap(
+        repository: &Repository,
+        pack: PackId,
+        envelope: Envelope,
+    ) -> Result<Self, ReadError> {
+        let unwrapped =
+            envelope
+                .keys
+                .iter()
+                .map(|entry| match repository.access.unwrap(&envelope, entry) {
+                    Ok(key) => Ok(Ok(key)),
+                    Err(UnwrapError::NotARecipient(id)) => Ok(Err(id)),
+                    Err(source) => Err(ReadError::Key { pack, source }),
+                });
         let keys = unwrapped.collect::<Result<_, _>>()?;
-        Ok(PackKeys { envelope, keys })
+        Ok(Self { envelope, keys })
     }
-}
 
-impl PackKeys {
-    fn key(&self, pack: PackId, row: &BlobRow) -> Result<&SessionKey, ReadError> {
+    /// The head itself.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The key that a row is sealed under. Errors: this credential cannot unwrap it.
+    pub(in crate::repository) fn key(
+        &self,
+        pack: PackId,
+        row: &BlobRow,
+    ) -> Result<&SessionKey, ReadError> {
         let unknown = KeyId::default();
         let source = match self.keys.get(usize::from(row.key)) {
             Some(Ok(key)) => return Ok(key),

@@ -1,0 +1,131 @@
+//! Pruning: what no visible or held snapshot needs is deleted, under the protocol's protection.
+//!
+//! Spec: `format-spec/11-ordering.md`, pruner. [`PrunePlan`] marks what is reachable and says what
+//! deleting the rest costs; it is a guess. [`PrunePlan::execute`] condemns it, looks at sessions,
+//! moves live blobs, marks again, and deletes only what is still not needed.
+//!
+//! Memory: about 70 bytes a row of the index while marking, so 70 MB a million blobs.
+
+mod execute;
+mod inventory;
+mod mark;
+mod plan;
+mod sweep;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use execute::Pruned;
+pub use plan::{PruneCost, PrunePlan};
+
+use crate::env::Sleeper;
+use crate::id::{BlobId, SegmentId, SessionId};
+use crate::monitor::{Cancel, Interrupted, Monitor};
+use crate::repository::gc::{MoveError, NotMaintainer};
+use crate::repository::{ReadError, RecordLoadError, SessionError};
+use crate::store::StoreError;
+use std::time::Duration;
+
+/// What a prune chooses.
+#[derive(Debug, Clone)]
+pub struct PruneOptions {
+    /// Which share of the packs' blobs may be waste before live blobs are moved; 0.05 by default.
+    pub max_unused: f64,
+    /// Most bytes of live blobs that are moved; without a bound by default.
+    pub max_repack: u64,
+    /// How long what is condemned is left for readers that began before; 0 by default, which is
+    /// right where no other process restores meanwhile. A reader that loses a pack says that its
+    /// snapshot was withdrawn; safety never depends on this.
+    pub grace: Duration,
+    /// A session without a sign of life for longer, by the store's time, is closed; 24 h by
+    /// default, while live ones beat every 15 minutes. A wrong judgement costs that session a
+    /// repetition.
+    pub dead_after: Duration,
+    /// Sessions that are closed whatever their age.
+    pub fence: Vec<SessionId>,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self {
+            max_unused: 0.05,
+            max_repack: u64::MAX,
+            grace: Duration::ZERO,
+            dead_after: Duration::from_secs(24 * 60 * 60),
+            fence: Vec::new(),
+        }
+    }
+}
+
+/// What a prune works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Where progress and remarks go.
+    pub monitor: &'a dyn Monitor,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// Lets the grace pass.
+    pub sleeper: &'a dyn Sleeper,
+}
+
+/// Nothing, or not everything, was pruned. What visible snapshots need was not touched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// The credential may not.
+    #[error(transparent)]
+    NotMaintainer(#[from] NotMaintainer),
+    /// Others are at work.
+    #[error("session {} is open: a backup or another prune is running", .0.short())]
+    Busy(SessionId),
+    /// Somebody closed this prune's session as dead before it deleted anything.
+    #[error("prune session {} was closed by another process as dead", .0.short())]
+    Fenced(SessionId),
+    /// A blob that a snapshot needs is in no pack that is there.
+    #[error("blob {} is needed and in no pack; nothing was deleted, check the repository", .0.short())]
+    Unresolved(BlobId),
+    /// A links blob cannot be read, so what it needs is not known.
+    #[error("what a snapshot needs is not known; nothing was deleted, check the repository")]
+    Links(#[source] ReadError),
+    /// A segment of a domain that this credential cannot maintain.
+    #[error("index segment {} cannot be opened with this credential", .0.short())]
+    Foreign(SegmentId),
+    /// The index is larger than this can mark.
+    #[error("the index has too many rows to be marked at once")]
+    TooLarge,
+    /// A record cannot be read: it may protect something.
+    #[error(transparent)]
+    Record(#[from] RecordLoadError),
+    /// Blobs could not be moved.
+    #[error("cannot move live blobs")]
+    Move(#[from] MoveError),
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl From<StoreError> for PruneError {
+    fn from(error: StoreError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl PruneError {
+    /// Whether another operation stands against it: try again when that is done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Fenced(_))
+    }
+
+    /// Whether damage was found.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => true,
+            Self::Links(error) => error.is_damage(),
+            Self::Record(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The plan: what could go, and what deleting it costs. A guess until it is marked again.
+
+use crate::id::{BlobId, PackId, SnapshotId, WriterId};
+use crate::prune::inventory::Inventory;
+use crate::prune::mark::{Marks, Survey, mark};
+use crate::prune::{Context, PruneError, PruneOptions};
+use crate::repository::Repository;
+use crate::repository::gc::Commit;
+use std::collections::{HashMap, HashSet};
+
+/// Most packs that one `condemn` names: keeps the record below its bound.
+pub(super) const NAMED_PACKS_MAX: usize = 200_000;
+
+/// What a prune would do, and what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PruneCost {
+    /// Forgotten snapshots, and ones that never counted, that go.
+    pub snapshots: u64,
+    /// Packs that go as they are.
+    pub packs_dead: u64,
+    /// Packs whose live blobs are moved first.
+    pub packs_moved: u64,
+    /// Bytes read to move live blobs.
+    pub bytes_read: u64,
+    /// Bytes written, about: the live blobs, without padding and segments.
+    pub bytes_written: u64,
+    /// Bytes of all packs that go.
+    pub bytes_freed: u64,
+    /// Bytes of all packs now.
+    pub bytes_stored: u64,
+    /// Bytes of dead blobs that stay, tolerated or beyond the budget.
+    pub bytes_unused_left: u64,
+}
+
+/// The rows of a pack that live on.
+pub(super) type LiveRows = HashSet<(BlobId, WriterId)>;
+
+/// A plan to show, and to execute.
+#[derive(Debug)]
+pub struct PrunePlan<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: PruneOptions,
+    pub(super) snapshots: Vec<SnapshotId>,
+    pub(super) dead: Vec<PackId>,
+    pub(super) moves: HashMap<PackId, LiveRows>,
+    cost: PruneCost,
+}
+
+impl<'a> PrunePlan<'a> {
+    /// Lists, marks and counts. Writes nothing: the dry run ends here.
+    pub fn new(
+        repository: &'a Repository,
+        options: PruneOptions,
+        context: Context<'_>,
+    ) -> Result<Self, PruneError> {
+        repository.require_maintain("prune")?;
+        let survey = |repository| Survey::take(repository, context, None);
+        let (survey, marks) = marked_twice(survey, repository, context)?;
+        let mut plan = Self {
+            repository,
+            options,
+            snapshots: going(&survey),
+            dead: Vec::new(),
+            moves: HashMap::new(),
+            cost: PruneCost::default(),
+        };
+        plan.choose(&survey.inventory, &marks);
+        plan.cost.snapshots = plan.snapshots.len() as u64;
+        Ok(plan)
+    }
+
+    /// What it would do and cost.
+    pub fn cost(&self) -> PruneCost {
+        self.cost
+    }
+
+    /// Forgotten snapshots, and ones that never counted, that would go.
+    pub fn snapshots(&self) -> &[SnapshotId] {
+        &self.snapshots
+    }
+
+    fn choose(&mut self, inventory: &Inventory, marks: &Marks) {
+        let usage = usage(inventory, marks);
+        let mut partly_dead = Vec::new();
+        let mut bytes_live = 0;
+        for (number, used) in usage.iter().enumerate() {
+            let stored = &inventory.catalog.packs[number];
+            self.cost.bytes_stored += u64::from(stored.place.length);
+            bytes_live += used.live;
+            if used.live_rows > 0 {
+                self.cost.bytes_unused_left += used.dead;
+                if used.dead > 0 {
+                    partly_dead.push(number);
+                }
+            } else if used.rows > 0 || self.is_old(stored.modified) {
+                self.dead.push(stored.place.id);
+                self.cost.packs_dead += 1;
+                self.cost.bytes_freed += u64::from(stored.place.length);
+            }
+        }
+        let tolerated = (bytes_live as f64 * self.options.max_unused.max(0.0)) as u64;
+        partly_dead.sort_by_key(|number| {
+            let used = &usage[*number];
+            // The deadest first, in millionths; equal ones in the order of their names.
+            let share = u128::from(used.dead) * 1_000_000 / u128::from(used.dead + used.live);
+            (std::cmp::Reverse(share), *number)
+        });
+        let mut moved = HashMap::new();
+        for number in partly_dead {
+            let used = &usage[number];
+            if self.cost.bytes_unused_left <= tolerated {
+                break;
+            }
+            if self.cost.bytes_read + used.live > self.options.max_repack {
+                continue;
+            }
+            let place = inventory.catalog.packs[number].place;
+            self.cost.bytes_unused_left -= used.dead;
+            self.cost.bytes_read += used.live;
+            self.cost.bytes_written += used.live;
+            self.cost.bytes_freed += u64::from(place.length);
+            self.cost.packs_moved += 1;
+            moved.insert(number as u32, place.id);
+        }
+        self.moves = live_rows(inventory, marks, &moved);
+    }
+
+    /// A pack without rows may be a living writer's; one older than any living session is not.
+    fn is_old(&self, modified: Option<crate::env::Timestamp>) -> bool {
+        let now = self.repository.clock().now();
+        let age = modified.map(|modified| now.0.saturating_sub(modified.0));
+        let limit = i64::try_from(self.options.dead_after.as_nanos()).unwrap_or(i64::MAX);
+        age.is_some_and(|age| age > limit)
+    }
+}
+
+/// Takes a survey and marks; where an id does not resolve, once more before it is believed.
+fn marked_twice<'r>(
+    survey: impl Fn(&'r Repository) -> Result<Survey, PruneError>,
+    repository: &'r Repository,
+    context: Context<'_>,
+) -> Result<(Survey, Marks), PruneError> {
+    let attempt = || {
+        let survey = survey(repository)?;
+        let is_live = |commit: &Commit| !survey.may_go(commit);
+        let marks = mark(repository, context, &survey, &is_live, &HashSet::new())?;
+        Ok((survey, marks))
+    };
+    match attempt() {
+        Err(PruneError::Unresolved(_) | PruneError::Links(_)) => attempt(),
+        other => other,
+    }
+}
+
+fn going(survey: &Survey) -> Vec<SnapshotId> {
+    let going = survey.commits.iter().filter(|commit| survey.may_go(commit));
+    going.map(|commit| commit.id).collect()
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    rows: u32,
+    live_rows: u32,
+    live: u64,
+    dead: u64,
+}
+
+fn usage(inventory: &Inventory, marks: &Marks) -> Vec<Usage> {
+    let mut usage = vec![Usage::default(); inventory.catalog.packs.len()];
+    for (row, is_live) in inventory.rows.iter().zip(&marks.is_live) {
+        let used = &mut usage[row.pack as usize];
+        used.rows += 1;
+        match is_live {
+            true => {
+                used.live_rows += 1;
+                used.live += u64::from(row.stored);
+            }
+            false => used.dead += u64::from(row.stored),
+        }
+    }
+    usage
+}
+
+fn live_rows(
+    inventory: &Inventory,
+    marks: &Marks,
+    packs: &HashMap<u32, PackId>,
+) -> HashMap<PackId, LiveRows> {
+    let mut live: HashMap<PackId, LiveRows> = HashMap::new();
+    for (row, is_live) in inventory.rows.iter().zip(&marks.is_live) {
+        if let (true, Some(pack)) = (is_live, packs.get(&row.pack)) {
+            let author = inventory.authors[usize::from(row.author)];
+            live.entry(*pack).or_default().insert((row.id, author));
+        }
+    }
+    live
+}

@@ -1,0 +1,153 @@
+//! Sessions of others: alive, ended, or to be closed.
+
+use crate::env::Timestamp;
+use crate::format::envelope::ObjectType;
+use crate::format::layout;
+use crate::format::protocol::{Closed, SessionKind, SessionOpen};
+use crate::id::{ObjectId, SessionId, SnapshotId};
+use crate::repository::{RecordLoadError, Repository, SessionError, object_key};
+use crate::store::{ObjectKey, StoreExt};
+use std::collections::BTreeMap;
+
+/// A session as its objects under `sessions/` show it.
+#[derive(Debug, Clone)]
+pub struct SessionState {
+    /// Its name.
+    pub id: SessionId,
+    /// What it is for; `None` where its `open` cannot be read or is not there.
+    pub kind: Option<SessionKind>,
+    /// Whether `end` is there.
+    pub has_ended: bool,
+    /// Its last sign of life by the store's time, where the store tells.
+    pub last_sign: Option<Timestamp>,
+    open: Option<ObjectKey>,
+    others: Vec<ObjectKey>,
+}
+
+impl SessionState {
+    fn new(id: SessionId) -> Self {
+        Self {
+            id,
+            kind: None,
+            has_ended: false,
+            last_sign: None,
+            open: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// Whether it may still commit, as far as `sessions/` says: `open` is there and no `end`.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some() && !self.has_ended
+    }
+}
+
+impl Repository {
+    /// Lists `sessions/`.
+    pub fn list_sessions(&self) -> Result<Vec<SessionState>, RecordLoadError> {
+        let mut sessions: BTreeMap<SessionId, SessionState> = BTreeMap::new();
+        for info in self.store.list_all(layout::SESSIONS)? {
+            let Some((id, what)) = layout::parse_flag(info.key.file_name()) else {
+                continue;
+            };
+            let state = sessions.entry(id).or_insert_with(|| SessionState::new(id));
+            state.last_sign = state.last_sign.max(info.modified);
+            match what {
+                "open" => {
+                    state.kind = self.session_kind(&info.key)?;
+                    state.open = Some(info.key);
+                }
+                _ => {
+                    // An `end` that cannot be read ends nothing.
+                    state.has_ended |= what == "end" && self.has_end(&info.key)?;
+                    state.others.push(info.key);
+                }
+            }
+        }
+        Ok(sessions.into_values().collect())
+    }
+
+    fn session_kind(&self, key: &ObjectKey) -> Result<Option<SessionKind>, RecordLoadError> {
+        match self.load_record(key, ObjectType::SessionOpen, None) {
+            Ok(record) => Ok(SessionOpen::decode(&record.plain)
+                .ok()
+                .map(|open| open.kind)),
+            Err(error) if error.is_damage() || error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_end(&self, key: &ObjectKey) -> Result<bool, RecordLoadError> {
+        match self.load_record(key, ObjectType::SessionEnd, None) {
+            Ok(record) => Ok(key.as_str() == layout::session(&record.authorship.session, "end")),
+            Err(error) if error.is_damage() || error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes a session for good: a fence, then a look at what it committed, then the record of
+    /// what counts. May be done by several at once.
+    pub fn close_session(&self, closer: SessionId, session: SessionId) -> Result<(), SessionError> {
+        self.put_flag(
+            layout::gc(&session, "fence"),
+            ObjectType::Fence,
+            closer,
+            &[],
+        )?;
+        self.store.barrier()?;
+        let commits = self.commits_of(session)?;
+        let plain = Closed { session, commits }.encode();
+        let key = layout::gc(&session, format_args!("closed.{closer}"));
+        self.put_flag(key, ObjectType::Closed, closer, &plain)?;
+        Ok(self.store.barrier()?)
+    }
+
+    /// What a session committed: its snapshots, or its `delete`.
+    fn commits_of(&self, session: SessionId) -> Result<Vec<ObjectId>, SessionError> {
+        let mut commits = Vec::new();
+        for info in self.store.list_all(layout::SNAPSHOTS)? {
+            let Ok(id) = info.key.file_name().parse::<SnapshotId>() else {
+                continue;
+            };
+            let id = ObjectId(id.0);
+            match self.load_record(&info.key, ObjectType::Snapshot, Some(id)) {
+                Ok(record) if record.authorship.session == session => commits.push(id),
+                Ok(_) => {}
+                // What is damaged now may be read again from a copy: it must not become void.
+                Err(error) if error.is_damage() => commits.push(id),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let key = object_key(layout::gc(&session, "delete"))?;
+        match self.load_record(&key, ObjectType::Delete, None) {
+            Ok(record) => commits.push(record.id),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(commits)
+    }
+
+    /// Removes the objects of a session that was ended or closed: `open` first, so that it never
+    /// looks open again.
+    pub fn remove_session(&self, session: &SessionState) -> Result<(), SessionError> {
+        let open = object_key(layout::session(&session.id, "open"))?;
+        if session.open.is_some() {
+            self.store.delete(&open)?;
+            self.store.barrier()?;
+        } else if self.store.exists(&open)? {
+            // It began while `sessions/` was being listed.
+            return Ok(());
+        }
+        for key in &session.others {
+            self.store.delete(key)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a session's `open` is there now.
+    pub fn has_open(&self, session: SessionId) -> Result<bool, SessionError> {
+        let key = object_key(layout::session(&session, "open"))?;
+        Ok(self.store.exists(&key)?)
+    }
+}
