@@ -124,7 +124,11 @@ impl Certificate {
 
     /// Decodes without verifying.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        from_cbor("certificate", bytes)
+        let certificate: Self = from_cbor("certificate", bytes)?;
+        if !Capabilities::FULL.includes(certificate.capabilities()) {
+            return Err(FormatError::new("certificate", "unknown capabilities"));
+        }
+        Ok(certificate)
     }
 
     /// Whose it is.

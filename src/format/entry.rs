@@ -134,6 +134,9 @@ impl TryFrom<WireEntry> for TreeEntry {
         if wire.mode > 0o7777 {
             return Err("mode bits that are none");
         }
+        if wire.xattrs.as_ref().is_some_and(Vec::is_empty) {
+            return Err("a list of no extended attributes");
+        }
         let mut xattrs = std::collections::BTreeMap::new();
         for (name, value) in wire.xattrs.unwrap_or_default() {
             let (name, value): (Vec<u8>, Vec<u8>) = (name.into(), value.into());

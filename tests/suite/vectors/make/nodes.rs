@@ -336,6 +336,11 @@ fn entries() -> Maker {
         "absent is left out, never null",
         raw(0, &[8, 0xf6], 1),
     );
+    raw_bad(
+        "no_attributes",
+        "an empty list is left out",
+        raw(0, &[12, 0x80], 1),
+    );
     raw_bad("unknown_field", "field 14", raw(0, &[14, 0], 1));
     raw_bad("long_integer", "0 in two bytes", raw(1, &[8, 0x18, 0], 1));
     raw_bad(

@@ -286,6 +286,12 @@ fn rights_defects(maker: &mut Maker, fixture: &Fixture, input: &Value) {
     let audit = draft(ObjectType::Audit, &forged);
     let why = "its certificate is signed by a stranger";
     bad(maker, "other_root", why, &audit, &audit.authorship());
+    let unknown = make(Capabilities(16), vec![], &fixture.root);
+    let audit = draft(ObjectType::Audit, &unknown);
+    let bytes = audit.encode(&maker.entropy("unknown_capability"));
+    let why = "a capability that version 1 does not have";
+    let typed = with_type(ObjectType::Audit);
+    maker.bad("unknown_capability", why, typed, bytes, "format");
     let elsewhere = make(
         Capabilities::WRITE,
         vec![DomainTag([0x63; 16])],

@@ -1,0 +1,1 @@
+"""A second reader of icecore repositories, written from `format-spec/` alone."""

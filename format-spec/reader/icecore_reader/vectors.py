@@ -1,0 +1,184 @@
+"""Reads the vectors: every good one to its fields, every defect to a refusal."""
+
+import json
+import pathlib
+import re
+
+from blake3 import blake3
+
+from . import blobs, crypto, keys, objects
+from .wire import Cursor, Refused, cbor, need, padded
+
+
+def tidy(value):
+    """A decoded value as the vectors write it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: tidy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        shape = [len(item) if isinstance(item, bytes) else type(item) for item in value]
+        if shape == [16, 1216]:
+            return {"epoch": value[0].hex(), "public_blake3": crypto.hash_of(value[1]).hex()}
+        names = {(16, 32): ("epoch", "seed"), (int, 32): ("generation", "key")}.get(tuple(shape))
+        return dict(zip(names, map(tidy, value))) if names else [tidy(item) for item in value]
+    return value
+
+
+def plain(data):
+    return {"length": len(data)} | ({"hex": data.hex()} if len(data) <= 64 else {"blake3": crypto.hash_of(data).hex()})
+
+
+def row_fields(row):
+    return {"id": row.id.hex(), "kind": crypto.ROLES[row.kind - 1], "form": ["full", "delta", "member"][row.form],
+            "codec": row.codec, "key": row.key, "generation": row.generation, "offset": row.offset,
+            "stored": row.stored, "plain": row.plain, "base": tidy(row.base)}
+
+
+def holder_of(fields):
+    given = {name: bytes.fromhex(value) for name, value in fields.items() if name != "suite"}
+    holder = objects.Keyholder(fields["suite"], given["repository"])
+    if "domain_seed" in given:
+        holder.domains[given["domain"], given["domain_epoch"]] = given["domain_seed"]
+        holder.id_keys[given["domain"]] = given["id_key"]
+    if "maintenance_seed" in given:
+        holder.maintenance[given["maintenance_epoch"]] = given["maintenance_seed"]
+    return holder, given["root"]
+
+
+def layout(data, _):
+    number, id16, id32 = r"(?P<number>[0-9a-f]{16})", r"(?P<id>[0-9a-f]{32})", r"(?P<id>[0-9a-f]{64})"
+    for kind, rest in (("config", ""), ("packs", f"/(?P<class>full|delta|meta)/(?P<xx>..)/{id32}"), ("keys", f"/slots/{id32}"),
+                       ("index|snapshots|sets|proofs|holds", f"/{id32}"), ("keys/(?:rings|statements)", f"/{number}-{id32}"),
+                       ("sessions|gc", rf"/{id16}\.(?P<what>[a-z0-9.-]+)")):
+        match = re.fullmatch(f"(?P<kind>{kind}){rest}", data.decode())
+        if match and len(data) <= 200:
+            fields = match.groupdict()
+            need(fields.pop("xx", None) in (None, (fields.get("id") or "")[:2]), "another directory")
+            return {name: int(value, 16) if name == "number" else value for name, value in fields.items()}
+    raise Refused("format", "no object key")
+
+
+def derivation(data, given):
+    key = given["key"]
+    seed = int.from_bytes(crypto.derive("icecore 1 chunker", key)[:8], "little")
+    ids = {f"{name}_id": crypto.blob_id(key, kind, data) for kind, name in ((1, "chunk"), (2, "group"), (4, "metadata"))}
+    return ids | {"commit": crypto.commitment(key), "roles": [crypto.role_key(key, role) for role in range(1, 16)],
+                  "chunker_seed": str(seed), "slot_key": crypto.secret_kek(given["slot"], data),
+                  "argon2id_64_3_1": crypto.passphrase_kek(data, given["salt"], 64, 3, 1)}
+
+
+def wrap(data, given):
+    need(len(data) == 1168, "length")
+    return {"key": crypto.unwrap(given["suite"], given["seed"], given["context"], data),
+            "public_blake3": crypto.hash_of(crypto.kem_public(given["seed"]))}
+
+
+def with_certificate(bundle):
+    _, writer, public, capabilities, *_ = bundle["certificate"][0]
+    return bundle | {"certificate": {"writer": writer, "public_key": public, "capabilities": capabilities}}
+
+
+def slot(data, given):
+    id_, root, bundle = keys.open_slot(data, given["suite"], given["repository"],
+                                       given.get("passphrase", "").encode(), given.get("key"))
+    return {"slot": id_, "root": root, "bundle": with_certificate(bundle)}
+
+
+def keyring(data, given):
+    ring = keys.open_keyring(data, given["suite"], given["repository"], given["key"], given["root"])
+    for credential in ring["credentials"]:
+        credential["public_blake3"] = crypto.hash_of(credential.pop("public"))
+    return ring
+
+
+def content(record, role, data):
+    if role == 8:
+        return [{"pack": pack, "class": class_, "length": length, "author": author, "rows": [row_fields(r) for r in rows]}
+                for pack, class_, length, author, rows in blobs.read_segment(data)]
+    type_ = objects.SEALED.get(record.type) if role == 12 else objects.CONTENT.get(role)
+    value = cbor(type_, data) if type_ else plain(data)
+    return value | {"totals": list(value["totals"].values())} if role == 11 else value
+
+
+def record(data, given):
+    holder, root = holder_of(given["keys"])
+    got = objects.Record(data, given["type"], holder.repository, root)
+    opened = {role: got.part(role, holder) for role in got.parts}
+    parts = {str(role): None if data is None else content(got, role, data) for role, data in opened.items()}
+    inner = objects.plain_content(got)
+    return {"id": got.id, "domain": got.envelope["domain"], "writer": got.writer, "session": got.session,
+            "statement": got.statement, "created": got.created, "capabilities": got.capabilities,
+            "plain": plain(inner) if isinstance(inner, bytes) else inner, "parts": parts}
+
+
+def pack(data, given):
+    holder, _ = holder_of(given["keys"])
+    envelope, rows = blobs.open_pack(data, holder)
+    reader = blobs.Blobs(holder, lambda *_: envelope, lambda _p, _c, at, length: data[at : at + length])
+    reader.add(None, None, rows)
+    reader.compute_depths()
+    listed = [row_fields(row) for row in rows]
+    for row, fields in zip(rows, listed if holder.id_keys else []):
+        fields["content"] = plain(reader.read(row.id, row.kind))
+    return {"domain": envelope["domain"], "rows": listed}
+
+
+def codec(data, given):
+    base = given.get("base")
+    base = base and blake3(base["seed"].encode()).digest(length=base["length"])
+    return plain(blobs.decode(given["codec"], data, given["plain_length"], base))
+
+
+def links(data, _):
+    kind, height, body, children = blobs.read_links(data)
+    tags = ["nothing", "chunk", "hole", "links"]
+    return {"kind": ["directory", "directory-index", "content"][kind - 1], "height": height, "body": body,
+            "children": [[tags[tag]] + [length] * (tag > 0) + [id_] * (id_ is not None) for tag, length, id_ in children]}
+
+
+def entries(data, _):
+    result = blobs.read_entries(data)
+    kinds = ["directory", "file", "symlink", "fifo", "socket", "character-device", "block-device"]
+    for entry in result:
+        size, target, device = entry.pop("size"), entry.pop("target"), entry.pop("device") or []
+        entry["kind"] = [kinds[entry["kind"]]] + [v for v in (size, target, *device) if v is not None]
+        entry["xattrs"] = entry.pop("attributes") or []
+        entry["condition"] = ["whole", "torn", "suspect"][entry["condition"] or 0]
+    return result
+
+
+def padding(data, _):
+    cursor = Cursor(data)
+    return [[length, padded(length)] for length in cursor.numbers(f"{len(data) // 8}Q")]
+
+
+def suite(data, given):
+    return plain(crypto.aead_open(given["suite"], given["key"], given["nonce"], given["associated_data"], data))
+
+
+READERS = {
+    "padding": padding, "layout": layout, "suite": suite, "derivation": derivation, "wrap": wrap, "slot": slot,
+    "config": lambda data, _: keys.read_config(data), "keyring": keyring, "record": record, "pack": pack, "codec": codec,
+    "statement": lambda data, given: keys.read_statement(data, given["root"]), "links": links, "entries": entries,
+    "names": lambda data, _: blobs.read_names(data),
+}
+HEX = {"key", "nonce", "associated_data", "slot", "salt", "seed", "context", "repository", "root", "name"}
+
+
+def check(folder):
+    """Returns what went wrong, and how many vectors there were."""
+    wrong, total = [], 0
+    for path in sorted(pathlib.Path(folder).glob("*/*.json")):
+        vector, data = json.loads(path.read_text()), path.with_suffix(".bin").read_bytes()
+        given = {key: bytes.fromhex(value) if key in HEX else value for key, value in vector["input"].items()}
+        try:
+            need(given.get("name") in (None, crypto.hash_of(data)), "another name", "identity")
+            got = {"expect": tidy(READERS[vector["structure"]](data, given))}
+        except Refused as refusal:
+            got = {"refused": refusal.kind}
+        expected = {key: vector[key] for key in ("expect", "refused") if key in vector}
+        total += 1
+        if got != expected:
+            wrong.append(f"{path}: expected {expected}, got {got}")
+    return wrong, total

@@ -1,0 +1,112 @@
+"""Chapters 02 and 14: integers, restricted CBOR, padding, bounds."""
+
+import struct
+
+import cbor2
+
+MIB = 1 << 20
+CHUNK_MAX, NODE_MAX, PACK_MAX, RECORD_MAX, KEY_OBJECT_MAX = MIB, 4 * MIB, 34 * MIB, 16 * MIB, MIB
+ROWS_MAX, DEPTH_MAX, CHILDREN_MAX, LENGTH_MAX = 100_000, 32, 16_384, 1 << 60
+
+
+class Refused(Exception):
+    """Bytes that are not what they should be; `kind` is the class in the vectors."""
+
+    def __init__(self, kind, why):
+        super().__init__(f"{kind}: {why}")
+        self.kind = kind
+
+
+def need(condition, why, kind="format"):
+    if not condition:
+        raise Refused(kind, why)
+
+
+class Cursor:
+    """Reads fields from the front of bytes, never past their end."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, length):
+        need(length <= len(self.data) - self.at, "ends early")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def numbers(self, layout):
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def number(self, layout):
+        return self.numbers(layout)[0]
+
+    def count(self, limit):
+        count = self.number("I")
+        need(count <= limit, f"{count} is more than {limit}")
+        return count
+
+    def end(self):
+        need(self.at == len(self.data), "bytes left over")
+
+
+def padded(length):
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    step = 1 << max(exponent - exponent.bit_length(), 0)
+    return -(-length // step) * step
+
+
+def cbor(type_, data):
+    """Decodes data that must be the one encoding of a value of this type."""
+    try:
+        value = cbor2.loads(bytes(data))
+        exact = cbor2.dumps(value) == data  # shortest heads, definite lengths, maps in their order
+    except Exception as error:  # whatever a library does with hostile bytes
+        raise Refused("format", f"CBOR: {error}") from None
+    need(exact, "not canonically encoded")
+    return check(type_, value)
+
+
+# Types: "u8" to "u64", "i", "?" (truth), "t" (text), "b" or "b32" (bytes); [T]; a tuple; {"": T} for
+# a map of texts; S(name=T, ...) for a structure with keys from 0; Optional(T); a function.
+class S(dict):
+    def __init__(self, **fields):
+        super().__init__(fields)
+
+
+class Optional:
+    def __init__(self, type_):
+        self.type = type_
+
+
+def check(type_, value):
+    if isinstance(type_, Optional):
+        return None if value is None else check(type_.type, value)
+    if isinstance(type_, str):
+        python, size = {"u": int, "i": int, "?": bool, "t": str, "b": bytes}[type_[0]], int(type_[1:] or 0)
+        good = type(value) is python
+        if good and python is int:
+            low, high = (0, 1 << size) if size else (-(1 << 63), 1 << 63)
+            good = low <= value < high
+        elif good and python is bytes:
+            good = size in (0, len(value))
+    elif isinstance(type_, S):
+        names = list(type_)
+        need(type(value) is dict and list(value) == [i for i in range(len(names)) if i in value], "fields or order")
+        absent = [name for i, name in enumerate(names) if value.get(i) is None]
+        need(all(isinstance(type_[name], Optional) for name in absent), f"{absent} missing")
+        need(None not in value.values(), "null for absent")
+        return {name: check(type_[name], value.get(i)) for i, name in enumerate(names)}
+    elif isinstance(type_, dict):
+        need(type(value) is dict and all(type(key) is str for key in value), "not a map of texts")
+        need(list(value) == sorted(value, key=str.encode), "keys are not in order")
+        return {key: check(type_[""], item) for key, item in value.items()}
+    elif isinstance(type_, (list, tuple)):
+        need(type(value) in (list, tuple), "not an array")
+        types = type_ * len(value) if isinstance(type_, list) else type_
+        need(len(types) == len(value), "not this tuple")
+        return [check(inner, item) for inner, item in zip(types, value)]
+    else:
+        return type_(value)
+    need(good, f"not a {type_}")
+    return value
