@@ -22,10 +22,12 @@ def main():
     unlock.add_argument("--passphrase-file", type=pathlib.Path)
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
-    key = arguments.key_file and arguments.key_file.read_bytes()
-    passphrase = arguments.passphrase_file and arguments.passphrase_file.read_bytes().rstrip(b"\r\n")
+    text = (arguments.key_file or arguments.passphrase_file).read_bytes()
+    text = text.removesuffix(b"\n").removesuffix(b"\r")
+    prefix, found, digits = text.partition(b"icecore-key-1:")
+    key = bytes.fromhex(digits.decode()) if found and not prefix else None
     try:
-        repository = Repository(arguments.repository, passphrase, key)
+        repository = Repository(arguments.repository, text if key is None else None, key)
         if arguments.command == ["list"]:
             for id_, label, _ in repository.snapshots():
                 print(id_.hex(), label["captured"], label["host"], label["source"])
