@@ -97,7 +97,7 @@ impl Compressor {
             out.clear();
             return false;
         }
-        self.frame(level, plain, out) && out.len() <= plain.len() - plain.len() / 64 - 1
+        self.frame(level, plain, out) && out.len() < plain.len() - plain.len() / 64
     }
 
     /// Three samples, a 1/4, 1/2 and 3/4 through: if none of them shrinks, nothing will.

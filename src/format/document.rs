@@ -51,8 +51,7 @@ impl Config {
         if !ordered || !average.is_power_of_two() {
             return Some("its chunk sizes are out of order");
         }
-        let page_ok = page <= limits::CHUNK_BYTES_MAX
-            && page >= limits::DELTA_UNIT_BYTES
+        let page_ok = (limits::DELTA_UNIT_BYTES..=limits::CHUNK_BYTES_MAX).contains(&page)
             && page.is_multiple_of(limits::DELTA_UNIT_BYTES);
         (!page_ok).then_some("its fixed chunk size is out of bounds")
     }

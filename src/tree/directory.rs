@@ -251,13 +251,19 @@ pub trait Visitor<E> {
     fn unreadable(&mut self, path: &[u8], error: ReadError) -> Result<(), E>;
 }
 
+/// Looks at an entry, and decides about a directory.
+pub type Visit<'f, E> = dyn FnMut(&[u8], &Node) -> Result<Descend, E> + 'f;
+
+/// Looks at a directory whose entries were all visited.
+pub type Leave<'f, E> = dyn FnMut(&[u8], &Node) -> Result<(), E> + 'f;
+
 /// Walks everything below a directory with two closures; stops at the first unreadable directory.
 pub fn walk<E>(
     reader: &Reader<'_>,
     root: BlobId,
     cancel: &Cancel,
-    visit: &mut dyn FnMut(&[u8], &Node) -> Result<Descend, E>,
-    leave: &mut dyn FnMut(&[u8], &Node) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
+    leave: &mut Leave<'_, E>,
 ) -> Result<(), E>
 where
     E: From<TreeError> + From<ReadError>,
@@ -266,8 +272,8 @@ where
 }
 
 struct Closures<'f, E> {
-    visit: &'f mut dyn FnMut(&[u8], &Node) -> Result<Descend, E>,
-    leave: &'f mut dyn FnMut(&[u8], &Node) -> Result<(), E>,
+    visit: &'f mut Visit<'f, E>,
+    leave: &'f mut Leave<'f, E>,
 }
 
 impl<E: From<ReadError>> Visitor<E> for Closures<'_, E> {

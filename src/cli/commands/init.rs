@@ -203,7 +203,10 @@ fn refuse_occupied(directory: &Path) -> CommandResult<()> {
 fn volatile(directory: &Path) -> Option<&'static str> {
     let real = directory.canonicalize().ok()?;
     let file_system = rustix::fs::statfs(&real).ok()?;
-    if i64::try_from(file_system.f_type) == Ok(TMPFS_MAGIC) {
+    // The field's width differs between architectures.
+    #[allow(clippy::useless_conversion)]
+    let kind = i64::try_from(file_system.f_type);
+    if kind == Ok(TMPFS_MAGIC) {
         return Some("in memory");
     }
     let cleaned = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
