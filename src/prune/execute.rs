@@ -457,7 +457,7 @@ fn key(text: String) -> Result<ObjectKey, StoreError> {
         StoreError::new(
             StoreErrorKind::Permanent,
             "name",
-            &invalid.0.clone(),
+            invalid.0.clone(),
             String::new(),
             invalid,
         )

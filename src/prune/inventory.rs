@@ -47,6 +47,10 @@ pub(super) struct Catalog {
     pub(super) segments: Vec<ListedSegment>,
 }
 
+/// Is given a segment's domain and packs, and the catalog as far as it is known.
+type VisitSegment<'v> =
+    dyn FnMut(&Catalog, DomainTag, Vec<PackRows>) -> Result<(), PruneError> + 'v;
+
 /// A row, 60 bytes of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
@@ -80,7 +84,7 @@ impl Catalog {
     pub(super) fn load(
         repository: &Repository,
         context: Context<'_>,
-        visit: &mut dyn FnMut(&Catalog, DomainTag, Vec<PackRows>) -> Result<(), PruneError>,
+        visit: &mut VisitSegment<'_>,
     ) -> Result<Self, PruneError> {
         let segments: Vec<SegmentId> = repository
             .store()
