@@ -99,13 +99,16 @@ impl From<crate::repository::ReadError> for Stop {
     }
 }
 
+/// Shows an entry.
+type Show<'s> = dyn FnMut(&[u8], &Node) -> Result<Descend, Stop> + 's;
+
 /// Walks with full paths; an output that nobody reads any more is no failure.
 fn list(
     invocation: &Invocation,
     reader: &Reader<'_>,
     root: BlobId,
     prefix: &[u8],
-    show: &mut dyn FnMut(&[u8], &Node) -> Result<Descend, Stop>,
+    show: &mut Show<'_>,
 ) -> CommandResult<()> {
     let mut visit = |path: &[u8], node: &Node| match prefix.is_empty() {
         true => show(path, node),

@@ -93,7 +93,7 @@ fn unreadable_files_are_named_and_the_rest_is_saved() {
     let world = TestEnvironment::new();
     world.write("data/readable", "1");
     let closed = world.write("data/closed", "2");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     assert_partial(&world.run(&["snapshot", "data"]).expect(3));
 }
 
@@ -102,7 +102,7 @@ fn unreadable_as_nobody() {
     let world = TestEnvironment::new();
     world.write("data/readable", "1");
     let closed = world.write("data/closed", "2");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     for name in ["", "home", "repo"] {
         give(&world.path(name), NOBODY);
     }
