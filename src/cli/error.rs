@@ -5,9 +5,12 @@ use crate::check::CheckError;
 use crate::cli::exit_code::Exit;
 use crate::env::EntropyError;
 use crate::explain::explain;
+use crate::forget::ForgetError;
 use crate::monitor::Interrupted;
+use crate::prune::PruneError;
 use crate::repository::{
-    CommitError, KeyError, OpenError, ReadError, RecordLoadError, SessionError, WriteError,
+    CommitError, HoldError, KeyError, OpenError, ReadError, RecordLoadError, SessionError,
+    WriteError,
 };
 use crate::restorer::RestoreError;
 use crate::selector::SelectError;
@@ -394,6 +397,68 @@ impl From<CheckError> for CommandError {
             CheckError::Interrupted(error) => error.into(),
             error @ CheckError::Index(_) => {
                 Self::failed(error).hint("drop the local cache: icecore cache clear")
+            }
+            error => Self::failed(error),
+        }
+    }
+}
+
+/// What a credential that may not maintain is told.
+const NEEDS_MAINTAINER: &str =
+    "unlock with a full credential, or one for maintenance: icecore key test shows which this is";
+
+impl From<ForgetError> for CommandError {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::Record(error) => error.into(),
+            ForgetError::Session(error) => error.into(),
+            error @ ForgetError::NotMaintainer(_) => {
+                Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
+            }
+            error @ ForgetError::Policy(_) => Self::usage(error),
+            error @ ForgetError::Held(_) => Self::new(ErrorKind::Refused, error)
+                .hint("icecore hold list shows the holds; icecore hold release SNAP ends one"),
+            error @ ForgetError::WantsForce { .. } => Self::new(ErrorKind::Refused, error)
+                .hint("look first: add --dry-run")
+                .hint("add --force if it is meant"),
+            error if error.is_refused() => Self::new(ErrorKind::Refused, error),
+            error => Self::usage(error).hint("icecore snapshots lists what there is"),
+        }
+    }
+}
+
+impl From<PruneError> for CommandError {
+    fn from(error: PruneError) -> Self {
+        match error {
+            PruneError::Session(error) => error.into(),
+            PruneError::Record(error) => error.into(),
+            PruneError::Interrupted(error) => error.into(),
+            error @ PruneError::NotMaintainer(_) => {
+                Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
+            }
+            error @ PruneError::Busy(_) => Self::new(ErrorKind::Refused, error)
+                .hint("run it again when the backup has ended")
+                .hint(
+                    "one that crashed counts as running for 24 h; --dead-after 1h closes it sooner",
+                ),
+            error if error.is_refused() => Self::new(ErrorKind::Refused, error),
+            error if error.is_damage() => Self::new(ErrorKind::Damage, error)
+                .hint("find its extent: icecore check --read-data"),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<HoldError> for CommandError {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Session(error) => error.into(),
+            HoldError::Keys(error) => error.into(),
+            error @ HoldError::NotMaintainer(_) => {
+                Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
+            }
+            error if error.is_refused() => {
+                Self::new(ErrorKind::Refused, error).hint("icecore snapshots lists what there is")
             }
             error => Self::failed(error),
         }

@@ -8,16 +8,19 @@ use crate::cli::text;
 use crate::cli::ui::Ui;
 use crate::cli::unlock::{Given, Prompt};
 use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
+use crate::format::protocol::ProofKind;
 use crate::format::slot::Unlock;
+use crate::id::SnapshotId;
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{Repository, Snapshot};
-use crate::selector::{SelectError, Selector, SnapshotPath, Summary, resolve};
+use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
 use crate::store::{
     LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, Store, ThrottledStore,
     Traffic,
 };
 use jiff::tz::TimeZone;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -218,12 +221,14 @@ impl Invocation {
                 text::counted(list.foreign as u64, "snapshot")
             ));
         }
+        let proven = self.proven(repository)?;
         let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
         let visible = list.visible.into_iter().map(|snapshot| (snapshot, false));
         let (snapshots, summaries) = visible
             .chain(hidden)
             .map(|(snapshot, hidden)| {
-                let summary = summary(&snapshot, hidden);
+                let proven = proven.contains(&snapshot.id);
+                let summary = summary(&snapshot, hidden, proven);
                 (snapshot, summary)
             })
             .unzip();
@@ -234,7 +239,18 @@ impl Invocation {
         })
     }
 
-    /// Finds the snapshot that was named, and says what has to be said about the choice.
+    /// The snapshots that somebody who can read them has proven.
+    fn proven(&self, repository: &Repository) -> CommandResult<HashSet<SnapshotId>> {
+        let list = repository.load_proofs()?;
+        for error in &list.damaged {
+            self.ui.warn(&error.to_string());
+        }
+        let credible = list.proofs.into_iter().filter(|proof| proof.credible);
+        let whole = credible.filter(|signed| signed.proof.kind != ProofKind::Structure);
+        Ok(whole.flat_map(|signed| signed.proof.snapshots).collect())
+    }
+
+    /// Finds the visible snapshot that was named, and says what has to be said about the choice.
     pub fn resolve<'a>(
         &self,
         set: &'a SnapshotSet,
@@ -242,13 +258,23 @@ impl Invocation {
         selection: &SelectionArguments,
         command: &str,
     ) -> CommandResult<&'a Snapshot> {
-        let found = resolve(
-            selector,
-            &selection.filters(),
-            &set.summaries,
-            self.now(),
-            &self.zone,
-        );
+        self.resolve_among(set, selector, selection, Visibility::Visible, command)
+    }
+
+    /// As [`Invocation::resolve`], forgotten ones included if so wanted.
+    pub fn resolve_among<'a>(
+        &self,
+        set: &'a SnapshotSet,
+        selector: &Selector,
+        selection: &SelectionArguments,
+        visibility: Visibility,
+        command: &str,
+    ) -> CommandResult<&'a Snapshot> {
+        let filters = Filters {
+            visibility,
+            ..selection.filters()
+        };
+        let found = resolve(selector, &filters, &set.summaries, self.now(), &self.zone);
         let resolved = found.map_err(|error| choice(error, selector, selection, command))?;
         for remark in resolved.remarks() {
             self.ui.warn(&remark);
@@ -318,6 +344,12 @@ impl SnapshotSet {
         &self.summaries
     }
 
+    /// Those that somebody has proven.
+    pub fn proven(&self) -> HashSet<SnapshotId> {
+        let proven = self.summaries.iter().filter(|summary| summary.proven);
+        proven.map(|summary| summary.id).collect()
+    }
+
     /// Those that pass the filters, oldest first.
     pub fn select(
         &self,
@@ -342,7 +374,7 @@ impl SnapshotSet {
     }
 }
 
-fn summary(snapshot: &Snapshot, hidden: bool) -> Summary {
+fn summary(snapshot: &Snapshot, hidden: bool, proven: bool) -> Summary {
     let label = &snapshot.label;
     Summary {
         id: snapshot.id,
@@ -358,7 +390,7 @@ fn summary(snapshot: &Snapshot, hidden: bool) -> Summary {
         complete: label.complete,
         suspect: label.suspect,
         damaged: false,
-        proven: false,
+        proven,
         hidden,
     }
 }

@@ -57,6 +57,15 @@ pub enum Command {
     /// Check that everything is there; with --read-data that it reads back
     #[command(visible_alias = "verify")]
     Check(commands::check::CheckArguments),
+    /// Withdraw snapshots by name or by rules; they can be brought back until a prune
+    Forget(commands::forget::ForgetArguments),
+    /// Forget everything older than an age
+    Cleanup(commands::forget::CleanupArguments),
+    /// Free the space of what no snapshot needs
+    Prune(commands::prune::PruneArguments),
+    /// Hold snapshots, whatever the rules say
+    #[command(subcommand)]
+    Hold(commands::hold::HoldCommand),
     /// Manage passphrases and keys that open the repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
@@ -87,6 +96,10 @@ impl Command {
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",
             Self::Find(_) => "find",
+            Self::Forget(_) => "forget",
+            Self::Cleanup(_) => "cleanup",
+            Self::Prune(_) => "prune",
+            Self::Hold(_) => "hold",
             Self::Key(_) => "key",
             Self::Domain(_) => "domain",
             Self::Cache(_) => "cache",

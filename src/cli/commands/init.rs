@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// What `statfs` calls a file system in memory.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// Options of `repo init`.
 #[derive(Debug, Args)]
@@ -203,10 +203,7 @@ fn refuse_occupied(directory: &Path) -> CommandResult<()> {
 fn volatile(directory: &Path) -> Option<&'static str> {
     let real = directory.canonicalize().ok()?;
     let file_system = rustix::fs::statfs(&real).ok()?;
-    // The field's width differs between architectures.
-    #[allow(clippy::useless_conversion)]
-    let kind = i64::try_from(file_system.f_type);
-    if kind == Ok(TMPFS_MAGIC) {
+    if file_system.f_type == TMPFS_MAGIC {
         return Some("in memory");
     }
     let cleaned = ["/tmp", "/var/tmp", "/dev/shm", "/run"];

@@ -99,8 +99,8 @@ impl From<crate::repository::ReadError> for Stop {
     }
 }
 
-/// Shows one entry and decides about directories.
-type Show<'f> = dyn FnMut(&[u8], &Node) -> Result<Descend, Stop> + 'f;
+/// Shows an entry.
+type Show<'s> = dyn FnMut(&[u8], &Node) -> Result<Descend, Stop> + 's;
 
 /// Walks with full paths; an output that nobody reads any more is no failure.
 fn list(

@@ -5,6 +5,7 @@ mod environment;
 mod exits;
 mod json;
 mod keys;
+mod retention;
 mod screens;
 mod snapshots;
 

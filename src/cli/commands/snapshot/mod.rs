@@ -11,6 +11,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::{Report, error_object};
 use crate::env::Timestamp;
+use crate::monitor::{Monitor, Unit};
 use crate::selector::{SKEW_SECONDS, Selector, TagPattern};
 use clap::Args;
 use plan::{Plan, plans};
@@ -154,7 +155,6 @@ fn take(
     plan: &mut Plan<'_>,
 ) -> CommandResult<Taken> {
     let ui = &*invocation.ui;
-    use crate::monitor::{Monitor, Unit};
     ui.phase("reading", Unit::Bytes, None);
     let taken = run.snapshot(request, &mut *plan.open, ui, &invocation.cancel);
     ui.clear();
