@@ -146,8 +146,19 @@ impl Flags {
         key: &ObjectKey,
         record: &Record,
     ) -> Result<(), FormatError> {
+        // A record copied to another session's key must not speak for that session.
+        let bad = || FormatError::new(kind.name(), "its key names another session");
+        let session = record.authorship.session;
+        let (named, what) = layout::parse_flag(key.file_name()).ok_or_else(bad)?;
         match kind {
-            ObjectType::Closed => self.add_closed(Closed::decode(&record.plain)?),
+            ObjectType::Closed => {
+                let closed = Closed::decode(&record.plain)?;
+                if closed.session != named || what != format!("closed.{session}") {
+                    return Err(bad());
+                }
+                self.add_closed(closed);
+            }
+            ObjectType::Condemn | ObjectType::Delete if named != session => return Err(bad()),
             ObjectType::Hide => self.hides.push((record.id, Hide::decode(&record.plain)?)),
             _ => self.add_named(PruneRecord {
                 key: key.clone(),

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::repository::index::{Index, IndexError, Located};
 use crate::repository::{Repository, object_key};
 use crate::store::StoreError;
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -146,6 +147,37 @@ const GROUPS_MAX: usize = 8;
 /// Bytes fetched to see a pack's head: enough for the keys of one session.
 const HEAD_BYTES: usize = 4096;
 
+/// Rows tried for one blob, its bases included: without a bound a hostile index, in which every id
+/// has many damaged forms, would be searched for ever.
+const ROWS_MAX: u32 = 1024;
+
+/// How far one reading may still go.
+#[derive(Clone, Copy)]
+struct Bounds<'b> {
+    depth: u32,
+    rows: &'b Cell<u32>,
+}
+
+impl<'b> Bounds<'b> {
+    fn new(rows: &'b Cell<u32>) -> Self {
+        Self {
+            depth: limits::DELTA_DEPTH_MAX,
+            rows,
+        }
+    }
+
+    fn deeper(self, blob: BlobId) -> Result<Self, ReadError> {
+        let depth = self.depth.checked_sub(1).ok_or(ReadError::Depth(blob))?;
+        Ok(Self { depth, ..self })
+    }
+
+    fn spend(self, blob: BlobId) -> Result<(), ReadError> {
+        let left = self.rows.get().checked_sub(1);
+        self.rows.set(left.ok_or(ReadError::Depth(blob))?);
+        Ok(())
+    }
+}
+
 /// Reads blobs through an index. Shared between threads.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -194,13 +226,19 @@ impl<'a> Reader<'a> {
 
     /// Reads a blob's plaintext, from whichever of its places is whole.
     pub fn read(&self, id: BlobId, kind: BlobKind) -> Result<Vec<u8>, ReadError> {
-        self.read_at_depth(id, kind, limits::DELTA_DEPTH_MAX)
+        self.read_within(id, kind, Bounds::new(&Cell::new(ROWS_MAX)))
     }
 
-    fn read_at_depth(&self, id: BlobId, kind: BlobKind, depth: u32) -> Result<Vec<u8>, ReadError> {
+    fn read_within(
+        &self,
+        id: BlobId,
+        kind: BlobKind,
+        bounds: Bounds<'_>,
+    ) -> Result<Vec<u8>, ReadError> {
         let mut first_error = None;
         for located in self.locate(id, kind)? {
-            match self.read_located(&located, depth) {
+            bounds.spend(id)?;
+            match self.read_located(&located, bounds) {
                 Ok(plain) => return Ok(plain),
                 Err(error) if error.is_damage() => {
                     first_error.get_or_insert(error);
@@ -213,13 +251,13 @@ impl<'a> Reader<'a> {
 
     /// Reads a blob from this one of its places; its base or group from whichever is whole.
     pub fn read_at(&self, located: &Located) -> Result<Vec<u8>, ReadError> {
-        self.read_located(located, limits::DELTA_DEPTH_MAX)
+        self.read_located(located, Bounds::new(&Cell::new(ROWS_MAX)))
     }
 
-    fn read_located(&self, located: &Located, depth: u32) -> Result<Vec<u8>, ReadError> {
+    fn read_located(&self, located: &Located, bounds: Bounds<'_>) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
         if let Form::Member { group } = row.form {
-            let plain = self.read_group(group, depth)?;
+            let plain = self.read_group(group, bounds)?;
             return self.member(located, &plain);
         }
         let mut sealed = vec![0; row.stored as usize];
@@ -229,19 +267,19 @@ impl<'a> Reader<'a> {
             u64::from(row.offset),
             &mut sealed,
         )?;
-        self.open_fetched(located, &mut sealed, depth)
+        self.open_fetched(located, &mut sealed, bounds)
     }
 
     /// Opens, decodes and verifies a blob whose sealed bytes were fetched.
     pub fn open_sealed(&self, located: &Located, sealed: &mut [u8]) -> Result<Vec<u8>, ReadError> {
-        self.open_fetched(located, sealed, limits::DELTA_DEPTH_MAX)
+        self.open_fetched(located, sealed, Bounds::new(&Cell::new(ROWS_MAX)))
     }
 
     fn open_fetched(
         &self,
         located: &Located,
         sealed: &mut [u8],
-        depth: u32,
+        bounds: Bounds<'_>,
     ) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
         let (blob, pack) = (row.id, located.pack);
@@ -252,8 +290,7 @@ impl<'a> Reader<'a> {
             .map_err(|source| ReadError::Seal { blob, pack, source })?;
         let base = match row.form {
             Form::Delta { base, .. } => {
-                let depth = depth.checked_sub(1).ok_or(ReadError::Depth(blob))?;
-                Some(self.read_at_depth(base, row.kind, depth)?)
+                Some(self.read_within(base, row.kind, bounds.deeper(blob)?)?)
             }
             Form::Full | Form::Member { .. } => None,
         };
@@ -310,13 +347,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A group's plaintext; the last few are kept, because its members are asked for together.
-    pub fn read_group(&self, group: BlobId, depth: u32) -> Result<Arc<Vec<u8>>, ReadError> {
+    fn read_group(&self, group: BlobId, bounds: Bounds<'_>) -> Result<Arc<Vec<u8>>, ReadError> {
         let lock = || self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, plain)) = lock().iter().find(|(id, _)| *id == group) {
             return Ok(Arc::clone(plain));
         }
-        let depth = depth.checked_sub(1).ok_or(ReadError::Depth(group))?;
-        let plain = Arc::new(self.read_at_depth(group, BlobKind::Group, depth)?);
+        let bounds = bounds.deeper(group)?;
+        let plain = Arc::new(self.read_within(group, BlobKind::Group, bounds)?);
         let mut groups = lock();
         if groups.len() >= GROUPS_MAX {
             groups.pop_front();
