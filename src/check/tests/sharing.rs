@@ -24,6 +24,7 @@ fn store_again(repository: &Repository, packs: HashSet<PackId>) {
         source: "again".into(),
         strict: true,
         use_cache: false,
+        parent: None,
     };
     for files in sample() {
         let mut source = MapSource(files);

@@ -215,6 +215,7 @@ pub(crate) fn commit(
         source: source.to_owned(),
         strict: true,
         use_cache: false,
+        parent: None,
     };
     let mut tree = FileSource(files.clone());
     let archived = archive(session, &mut tree, &options, &Silent, &Cancel::default()).unwrap();
