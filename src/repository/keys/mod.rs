@@ -27,7 +27,7 @@ use crate::store::StoreError;
 #[non_exhaustive]
 pub enum KeyError {
     /// What was given opens no slot of this repository.
-    #[error("the passphrase or key opens none of the {slots} slots of this repository")]
+    #[error("the passphrase or key opens no slot of this repository ({slots} tried)")]
     WrongKey {
         /// Slots tried, of the kind that fits what was given.
         slots: usize,
