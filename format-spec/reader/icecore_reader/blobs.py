@@ -30,10 +30,6 @@ class Row:
         self.binding = self.id + bytes([self.form, self.codec]) + self.generation.to_bytes(2, "little")
 
 
-def read_rows(cursor, limit):
-    return [Row(cursor) for _ in range(cursor.count(limit))]
-
-
 def open_pack(data, holder):
     """The envelope and the rows of a whole pack."""
     need(len(data) <= PACK_MAX, "too large")
@@ -47,7 +43,7 @@ def open_pack(data, holder):
     toc, length = Cursor(place).read("QQ")
     need(start <= toc and length >= 40 and toc + length == end, "the table is elsewhere")
     cursor = Cursor(open_part(envelope, number, holder, 5, data[toc:end]))
-    rows, at = read_rows(cursor, ROWS_MAX), start
+    rows, at = [Row(cursor) for _ in range(cursor.count(ROWS_MAX))], start
     cursor.end()
     for row in rows:
         check_key(envelope, row.key, row.kind)
@@ -61,7 +57,8 @@ def read_segment(content):
     """(pack, class, length, author, rows) for each pack."""
     cursor, packs, left = Cursor(content), [], ROWS_MAX
     for _ in range(cursor.count(ROWS_MAX)):
-        (pack, class_, length, author), rows = cursor.read("32sBI16s"), read_rows(cursor, left)
+        pack, class_, length, author = cursor.read("32sBI16s")
+        rows = [Row(cursor) for _ in range(cursor.count(left))]
         left -= len(rows)
         need(class_ < 3 and length <= PACK_MAX, "pack")
         need(all(row.stored == 0 or row.offset + row.stored <= length for row in rows), "past its pack")

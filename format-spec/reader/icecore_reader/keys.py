@@ -49,13 +49,6 @@ def read_certificate(data, repository, root):
     return certified
 
 
-def _head(data, magic, suite, repository):
-    need(len(data) <= KEY_OBJECT_MAX, "too large")
-    cursor = Cursor(data)
-    need(cursor.take(26) == magic + bytes([1, suite]) + repository, "not this, or another repository's")
-    return cursor
-
-
 def _sealed(cursor):
     """Associated data (all that comes before), the nonce, the ciphertext."""
     associated, part = cursor.data[: cursor.at], Cursor(cursor.take(cursor.count(KEY_OBJECT_MAX)))
@@ -64,8 +57,9 @@ def _sealed(cursor):
 
 def open_slot(data, suite, repository, passphrase=None, key=None):
     """The slot's id, the pinned root and the bundle. Refusal `key`: not this slot's key."""
-    cursor = _head(data, b"ICESLOT\0", suite, repository)
-    slot, derivation, *cost, salt, commit = cursor.read("16sB3I16s32s")
+    cursor = Cursor(data)
+    head, slot, derivation, *cost, salt, commit = cursor.read("26s16sB3I16s32s")
+    need(head == b"ICESLOT\0" + bytes([1, suite]) + repository, "no slot, or another repository's")
     front, _, wrapped, sealed_bundle = _sealed(cursor), cursor.take(1216), cursor.take(1168), _sealed(cursor)
     signed = signature_at(cursor)
     need(derivation in (1, 2), "unknown derivation")
@@ -80,8 +74,9 @@ def open_slot(data, suite, repository, passphrase=None, key=None):
 
 
 def open_keyring(data, suite, repository, key, root):
-    cursor = _head(data, b"ICERING\0", suite, repository)
-    (_, commit), sealed = cursor.read("Q32s"), _sealed(cursor)
+    cursor = Cursor(data)
+    (head, _, commit), sealed = cursor.read("26sQ32s"), _sealed(cursor)
+    need(head == b"ICERING\0" + bytes([1, suite]) + repository, "no keyring, or another repository's")
     verify(root, "keyring", *signature_at(cursor), "format")
     need(derive("commit", key) == commit, "sealed under another ring key", "key")
     return cbor(KEYRING, aead_open(suite, role_key(key, 13), *sealed, "format"))

@@ -73,13 +73,16 @@ class Repository:
         """Visible snapshots, oldest first: (id, label, record). Lists snapshots/, then gc/."""
         names, closed, hides, found = self.list("snapshots"), {}, {}, []
         for name in self.list("gc"):
-            session, what = name.split("/")[-1].split(".")[:2]
+            session, what, *by = name.split("/")[-1].split(".")
+            if what not in ("hide", "closed"):
+                continue
+            record = self.record(name, what, self.get)
+            need([record.session.hex()] == (by or [session]), f"{name} is another session's", "rights")
             if what == "hide":
-                record = self.record(name, what, self.get)
                 hides[record.id] = cbor(objects.HIDE, record.plain)
-            elif what == "closed":
-                plain = cbor(objects.CLOSED, self.record(name, what, self.get).plain)
-                need(plain["session"].hex() == session, "a closed record under another name")
+            else:
+                plain = cbor(objects.CLOSED, record.plain)
+                need(plain["session"].hex() == session, f"{name} closes another session", "rights")
                 closed.setdefault(plain["session"], []).append(plain["commits"])
         for name in names:
             record = self.record(name, "snapshot", self.named)
@@ -89,9 +92,9 @@ class Repository:
             about = {id_: hide for id_, hide in hides.items() if record.id in hide["snapshots"]}
             last = [hide for id_, hide in about.items() if not any(id_ in other["after"] for other in about.values())]
             hidden = bool(last) and all(hide["hidden"] for hide in last)
-            label = record.part(11, self.holder)
-            if counts and not revoked and not hidden and label is not None:
-                found.append((record.id, cbor(objects.LABEL, label), record))
+            readable = record.envelope["domain"] in self.holder.id_keys
+            if counts and not revoked and not hidden and readable:
+                found.append((record.id, cbor(objects.LABEL, record.part(11, self.holder)), record))
         return sorted(found, key=lambda item: (item[1]["captured"], item[0]))
 
     def open_blobs(self):
