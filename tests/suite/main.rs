@@ -2,5 +2,6 @@
 
 mod cli;
 mod retention;
+mod second_reader;
 mod tidy;
 mod vectors;

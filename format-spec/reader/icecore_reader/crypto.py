@@ -2,15 +2,16 @@
 
 import hashlib
 
-import argon2.low_level
-import nacl.bindings
 import nacl.exceptions
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from nacl.bindings import (crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_scalarmult, crypto_scalarmult_base,
+                           crypto_sign_open)
 
 from .wire import Refused, need
 
@@ -24,42 +25,27 @@ def hash_of(data):
 
 
 def derive(context, key):
-    return blake3(key, derive_key_context=context).digest()
+    return blake3(key, derive_key_context="icecore 1 " + context).digest()
 
 
 def role_key(key, role):
-    return derive("icecore 1 " + ROLES[role - 1], key)
-
-
-def commitment(key):
-    return derive("icecore 1 commit", key)
+    return derive(ROLES[role - 1], key)
 
 
 def blob_id(id_key, kind, plaintext):
     name = {1: "data", 2: "group", 3: "metadata", 4: "metadata"}[kind]
-    return blake3(plaintext, key=derive(f"icecore 1 {name} id", id_key)).digest()
-
-
-def secret_kek(slot, secret):
-    return derive("icecore 1 slot secret", slot + secret)
+    return blake3(plaintext, key=derive(name + " id", id_key)).digest()
 
 
 def passphrase_kek(passphrase, salt, memory, passes, lanes):
-    need(memory <= 4 << 20 and passes <= 64 and lanes <= 64, "too expensive", "key")
-    try:
-        return argon2.low_level.hash_secret_raw(
-            passphrase, salt, time_cost=passes, memory_cost=memory, parallelism=lanes, hash_len=32,
-            type=argon2.low_level.Type.ID, version=0x13)
-    except argon2.exceptions.HashingError as error:
-        raise Refused("key", str(error)) from None
+    need(8 * lanes <= memory <= 4 << 20 and 1 <= passes <= 64 and 1 <= lanes <= 64, "cost", "key")
+    return Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory).derive(passphrase)
 
 
-def _xaes_key(key, nonce):
-    block = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update
-    double = int.from_bytes(block(bytes(16)), "big") << 1
-    k1 = (double & (1 << 128) - 1) ^ (0x87 if double >> 128 else 0)
-    halves = (int.from_bytes(bytes([0, i, 0x58, 0]) + nonce[:12], "big") ^ k1 for i in (1, 2))
-    return b"".join(block(half.to_bytes(16, "big")) for half in halves)
+def _xaes_half(key, nonce, number):
+    mac = CMAC(AES(key))
+    mac.update(bytes([0, number, 0x58, 0]) + nonce[:12])
+    return mac.finalize()
 
 
 def aead_open(suite, key, nonce, associated, sealed, kind="seal"):
@@ -67,39 +53,40 @@ def aead_open(suite, key, nonce, associated, sealed, kind="seal"):
     need(len(nonce) == 24 and len(sealed) >= 16, "too short", kind)
     try:
         if suite == 1:
-            decrypt = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt
-            return decrypt(sealed, associated, nonce, key)
-        return AESGCM(_xaes_key(key, nonce)).decrypt(nonce[12:], sealed, associated)
+            return crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, associated, nonce, key)
+        derived = _xaes_half(key, nonce, 1) + _xaes_half(key, nonce, 2)
+        return AESGCM(derived).decrypt(nonce[12:], sealed, associated)
     except (nacl.exceptions.CryptoError, InvalidTag):
         raise Refused(kind, "does not open") from None
 
 
-def verify(public, context, message, signature, kind="signature"):
-    message = b"icecore 1 " + context.encode() + b"\0" + message
+def signature_at(cursor):
+    """What is signed, and the signature, the last field."""
+    need(cursor.number("B") == 1, "unknown signature suite")
+    signed, signature = cursor.data[: cursor.at], cursor.take(64)
+    cursor.end()
+    return signed, signature
+
+
+def verify(public, context, signed, signature, kind="signature"):
     try:
-        nacl.bindings.crypto_sign_open(signature + message, public)
+        crypto_sign_open(signature + b"icecore 1 " + context.encode() + b"\0" + signed, public)
     except nacl.exceptions.CryptoError:
         raise Refused(kind, "the signature does not verify") from None
 
 
-def _kem_keys(seed):
+def kem_keys(seed):
+    """The ML-KEM-768 and X25519 secrets of an X-Wing seed."""
     expanded = hashlib.shake_256(seed).digest(96)
-    return (MLKEM768PrivateKey.from_seed_bytes(expanded[:64]),
-            X25519PrivateKey.from_private_bytes(expanded[64:]))
-
-
-def kem_public(seed):
-    return b"".join(key.public_key().public_bytes_raw() for key in _kem_keys(seed))
+    return MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), expanded[64:]
 
 
 def unwrap(suite, seed, context, wrapped, kind="key"):
-    ml_kem, x25519 = _kem_keys(seed)
-    ephemeral = wrapped[1088:1120]
+    ml_kem, x25519 = kem_keys(seed)
+    ephemeral, own = wrapped[1088:1120], crypto_scalarmult_base(x25519)
     try:
-        shared = x25519.exchange(X25519PublicKey.from_public_bytes(ephemeral))
-    except ValueError:  # a point of small order
+        shared = ml_kem.decapsulate(wrapped[:1088]) + crypto_scalarmult(x25519, ephemeral)
+    except nacl.exceptions.RuntimeError:  # a point of small order
         raise Refused(kind, "the wrapped key does not open") from None
-    shared = ml_kem.decapsulate(wrapped[:1088]) + shared + ephemeral
-    shared += x25519.public_key().public_bytes_raw() + bytes.fromhex("5c2e2f2f5e5c")
-    key = hashlib.sha3_256(shared).digest()
+    key = hashlib.sha3_256(shared + ephemeral + own + bytes.fromhex("5c2e2f2f5e5c")).digest()
     return aead_open(suite, key, bytes(24), b"icecore 1 wrap" + context, wrapped[1120:], kind)

@@ -1,6 +1,6 @@
 """Chapter 04: config, statements, certificates, slots, the keyring."""
 
-from .crypto import aead_open, commitment, hash_of, passphrase_kek, role_key, secret_kek, unwrap, verify
+from .crypto import aead_open, derive, hash_of, passphrase_kek, role_key, signature_at, unwrap, verify
 from .wire import CHUNK_MAX, KEY_OBJECT_MAX, Cursor, Optional, S, cbor, need
 
 PUBLIC, SECRET = ("b16", "b1216"), ("b16", "b32")
@@ -16,22 +16,17 @@ CREDENTIAL = S(slot="b16", writer="b16", label="t", capabilities="u8", domains=[
 KEYRING = S(number="u64", root="b32", domains=[DOMAIN], maintenance=[SECRET], credentials=[CREDENTIAL])
 
 
-def _document(data, kind):
+def _document(data, kind, type_):
     need(len(data) <= KEY_OBJECT_MAX and hash_of(data[:-32]) == data[-32:], "wrong checksum")
-    cursor = Cursor(data)
+    cursor = Cursor(data[:-32])
     need(cursor.take(10) == b"ICEDOCU\0" + bytes([1, kind]), "not this document, or another version")
     body = cursor.take(cursor.count(KEY_OBJECT_MAX))
-    need(cursor.number("B") == 1, "unknown signature suite")
-    signed, signature = data[: cursor.at], cursor.take(64)
-    cursor.take(32)
-    cursor.end()
-    return body, signed, signature
+    return cbor(type_, body), signature_at(cursor)
 
 
 def read_config(data):
-    body, signed, signature = _document(data, 1)
-    config = cbor(CONFIG, body)
-    verify(config["root"], "config", signed, signature, "format")
+    config, signed = _document(data, 1, CONFIG)
+    verify(config["root"], "config", *signed, "format")
     least, average, most, page = config["chunks"]
     need(config["suite"] in (1, 2) and 64 <= least < average < most <= CHUNK_MAX, "sizes or suite")
     need(average & average - 1 == 0 and page % 4096 == 0 and 4096 <= page <= CHUNK_MAX, "sizes")
@@ -39,9 +34,9 @@ def read_config(data):
 
 
 def read_statement(data, root):
-    body, signed, signature = _document(data, 2)
-    verify(root, "statement", signed, signature, "format")
-    return cbor(STATEMENT, body)
+    statement, signed = _document(data, 2, STATEMENT)
+    verify(root, "statement", *signed, "format")
+    return statement
 
 
 def read_certificate(data, repository, root):
@@ -54,51 +49,34 @@ def read_certificate(data, repository, root):
     return certified
 
 
-def _head(data, magic, suite, repository):
-    need(len(data) <= KEY_OBJECT_MAX, "too large")
-    cursor = Cursor(data)
-    need(cursor.take(26) == magic + bytes([1, suite]) + repository, "not this, or another repository's")
-    return cursor
-
-
 def _sealed(cursor):
-    """Associated data (all that comes before) and the nonce with its ciphertext."""
-    associated = cursor.data[: cursor.at]
-    return associated, cursor.take(cursor.count(KEY_OBJECT_MAX))
-
-
-def _signed(cursor):
-    need(cursor.number("B") == 1, "unknown signature suite")
-    signed, signature = cursor.data[: cursor.at], cursor.take(64)
-    cursor.end()
-    return signed, signature
-
-
-def _open(suite, key, part, kind):
-    return aead_open(suite, key, part[1][:24], part[0], part[1][24:], kind)
+    """Associated data (all that comes before), the nonce, the ciphertext."""
+    associated, part = cursor.data[: cursor.at], Cursor(cursor.take(cursor.count(KEY_OBJECT_MAX)))
+    return part.take(24), associated, part.data[24:]
 
 
 def open_slot(data, suite, repository, passphrase=None, key=None):
     """The slot's id, the pinned root and the bundle. Refusal `key`: not this slot's key."""
-    cursor = _head(data, b"ICESLOT\0", suite, repository)
-    slot, (derivation, *cost) = cursor.take(16), cursor.numbers("BIII")
-    salt, commit, front = cursor.take(16), cursor.take(32), _sealed(cursor)
-    _, wrapped, sealed_bundle = cursor.take(1216), cursor.take(1168), _sealed(cursor)
-    signed, signature = _signed(cursor)
+    cursor = Cursor(data)
+    head, slot, derivation, *cost, salt, commit = cursor.read("26s16sB3I16s32s")
+    need(head == b"ICESLOT\0" + bytes([1, suite]) + repository, "no slot, or another repository's")
+    front, _, wrapped, sealed_bundle = _sealed(cursor), cursor.take(1216), cursor.take(1168), _sealed(cursor)
+    signed = signature_at(cursor)
     need(derivation in (1, 2), "unknown derivation")
     need((derivation == 1) == (key is None), "made for another kind of key", "key")
-    kek = secret_kek(slot, key) if key is not None else passphrase_kek(passphrase, salt, *cost)
-    need(commitment(kek) == commit, "another key than this slot's", "key")
-    secret = _open(suite, role_key(kek, 14), front, "changed")
+    kek = derive("slot secret", slot + key) if key is not None else passphrase_kek(passphrase, salt, *cost)
+    need(derive("commit", kek) == commit, "another key than this slot's", "key")
+    secret = aead_open(suite, role_key(kek, 14), *front, "changed")
     need(len(secret) == 64, "not seed and root", "changed")
-    verify(secret[32:], "slot", signed, signature, "changed")
+    verify(secret[32:], "slot", *signed, "changed")
     bundle_key = unwrap(suite, secret[:32], slot, wrapped, "changed")
-    return slot, secret[32:], cbor(BUNDLE, _open(suite, role_key(bundle_key, 14), sealed_bundle, "changed"))
+    return slot, secret[32:], cbor(BUNDLE, aead_open(suite, role_key(bundle_key, 14), *sealed_bundle, "changed"))
 
 
 def open_keyring(data, suite, repository, key, root):
-    cursor = _head(data, b"ICERING\0", suite, repository)
-    _, commit, sealed = cursor.take(8), cursor.take(32), _sealed(cursor)
-    verify(root, "keyring", *_signed(cursor), "format")
-    need(commitment(key) == commit, "sealed under another ring key", "key")
-    return cbor(KEYRING, _open(suite, role_key(key, 13), sealed, "format"))
+    cursor = Cursor(data)
+    (head, _, commit), sealed = cursor.read("26sQ32s"), _sealed(cursor)
+    need(head == b"ICERING\0" + bytes([1, suite]) + repository, "no keyring, or another repository's")
+    verify(root, "keyring", *signature_at(cursor), "format")
+    need(derive("commit", key) == commit, "sealed under another ring key", "key")
+    return cbor(KEYRING, aead_open(suite, role_key(key, 13), *sealed, "format"))

@@ -1,5 +1,6 @@
-"""Chapters 02 and 14: integers, restricted CBOR, padding, bounds."""
+"""Chapters 02 and 14: integers, restricted CBOR, bounds."""
 
+import collections
 import struct
 
 import cbor2
@@ -33,11 +34,12 @@ class Cursor:
         self.at += length
         return self.data[self.at - length : self.at]
 
-    def numbers(self, layout):
+    def read(self, layout):
+        """Fields by the letters of `struct`, little-endian and without gaps."""
         return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
 
-    def number(self, layout):
-        return self.numbers(layout)[0]
+    def number(self, letter):
+        return self.read(letter)[0]
 
     def count(self, limit):
         count = self.number("I")
@@ -48,12 +50,14 @@ class Cursor:
         need(self.at == len(self.data), "bytes left over")
 
 
-def padded(length):
-    if length < 2:
-        return length
-    exponent = length.bit_length() - 1
-    step = 1 << max(exponent - exponent.bit_length(), 0)
-    return -(-length // step) * step
+# Types: "u8" to "u64", "i", "?" (truth), "t" (text), "b" or "b32" (bytes); [T]; a tuple; {"": T} for
+# a map of texts; S(name=T, ...) for a structure with keys from 0; Optional(T); a function.
+class S(dict):
+    pass
+
+
+Optional = collections.namedtuple("Optional", "type")
+PLAIN_TYPES = {"u": int, "i": int, "?": bool, "t": str, "b": bytes}
 
 
 def cbor(type_, data):
@@ -67,46 +71,28 @@ def cbor(type_, data):
     return check(type_, value)
 
 
-# Types: "u8" to "u64", "i", "?" (truth), "t" (text), "b" or "b32" (bytes); [T]; a tuple; {"": T} for
-# a map of texts; S(name=T, ...) for a structure with keys from 0; Optional(T); a function.
-class S(dict):
-    def __init__(self, **fields):
-        super().__init__(fields)
-
-
-class Optional:
-    def __init__(self, type_):
-        self.type = type_
-
-
 def check(type_, value):
+    """The value, when it is of this type; of a structure, its fields by name."""
     if isinstance(type_, Optional):
         return None if value is None else check(type_.type, value)
     if isinstance(type_, str):
-        python, size = {"u": int, "i": int, "?": bool, "t": str, "b": bytes}[type_[0]], int(type_[1:] or 0)
-        good = type(value) is python
-        if good and python is int:
-            low, high = (0, 1 << size) if size else (-(1 << 63), 1 << 63)
-            good = low <= value < high
-        elif good and python is bytes:
-            good = size in (0, len(value))
-    elif isinstance(type_, S):
-        names = list(type_)
-        need(type(value) is dict and list(value) == [i for i in range(len(names)) if i in value], "fields or order")
-        absent = [name for i, name in enumerate(names) if value.get(i) is None]
-        need(all(isinstance(type_[name], Optional) for name in absent), f"{absent} missing")
+        python, size = PLAIN_TYPES[type_[0]], int(type_[1:] or 0)
+        need(type(value) is python, f"not a {type_}")
+        if python is int:
+            need(0 <= value < 1 << size if size else -1 << 63 <= value < 1 << 63, f"not a {type_}")
+        need(python is not bytes or size in (0, len(value)), f"not a {type_}")
+        return value
+    if isinstance(type_, S):
+        need(type(value) is dict and list(value) == [i for i in range(len(type_)) if i in value], "fields or order")
         need(None not in value.values(), "null for absent")
-        return {name: check(type_[name], value.get(i)) for i, name in enumerate(names)}
-    elif isinstance(type_, dict):
+        return {name: check(type_[name], value.get(i)) for i, name in enumerate(type_)}
+    if isinstance(type_, dict):
         need(type(value) is dict and all(type(key) is str for key in value), "not a map of texts")
         need(list(value) == sorted(value, key=str.encode), "keys are not in order")
         return {key: check(type_[""], item) for key, item in value.items()}
-    elif isinstance(type_, (list, tuple)):
+    if isinstance(type_, (list, tuple)):
         need(type(value) in (list, tuple), "not an array")
         types = type_ * len(value) if isinstance(type_, list) else type_
         need(len(types) == len(value), "not this tuple")
         return [check(inner, item) for inner, item in zip(types, value)]
-    else:
-        return type_(value)
-    need(good, f"not a {type_}")
-    return value
+    return type_(value)

@@ -9,4 +9,4 @@ mod retention;
 mod screens;
 mod snapshots;
 
-pub use environment::{Finished, TestEnvironment};
+pub use environment::{Finished, PASSPHRASE, TestEnvironment, tree};

@@ -1,13 +1,61 @@
-"""Reads the vectors: every good one to its fields, every defect to a refusal."""
+"""Reads the vectors with the second reader: every good one to its fields, every defect to a refusal.
+
+    python check.py [DIR]
+"""
 
 import json
 import pathlib
 import re
+import sys
 
 from blake3 import blake3
 
-from . import blobs, crypto, keys, objects
-from .wire import Cursor, Refused, cbor, need, padded
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "reader"))
+
+from icecore_reader import blobs, crypto, keys, objects, tree  # noqa: E402
+from icecore_reader.wire import Cursor, Optional, Refused, S, cbor, check, need  # noqa: E402
+
+
+# What records say that no restore reads.
+def fact(value):
+    number, inner = check(("u64", lambda value: value), value)
+    need(number < 5, "unknown fact")
+    return check((["t", "i", "?", {"": "u64"}, ["t"]][number],), inner)[0]
+
+
+def variant(*names):
+    def name(value):
+        need(check("u64", value) < len(names), "unknown kind")
+        return names[value]
+    return name
+
+
+def at_most(limit, type_):
+    def check_length(value):
+        need(len(check(type_, value)) <= limit, "too many")
+        return check(type_, value)
+    return check_length
+
+
+IDS = objects.IDS
+BODY = S(roots=[("b", "b")], facts=[("b", {"": fact})],
+         exclusions=at_most(10_000, [("b", "t", Optional("t"), "u64", "u64")]),
+         problems=at_most(10_000, [("b", "t")]), labels={"": "t"}, program="t", user="t")
+CONTENT = {9: BODY, 10: objects.LINKS, 11: objects.LABEL}  # by role
+SEALED = {  # by type of record, role 12
+    "set": S(id="b16", snapshots=IDS, complete="?"),
+    "proof": S(kind=variant("read-data", "structure", "drill"), finished="i", packs=[("b32", "b32")],
+               snapshots=IDS, milliseconds="u64", remark="t"),
+    "hold": S(reason="t"),
+}
+CONDEMNED = S(packs=IDS, segments=IDS, snapshots=IDS)
+PLAIN = {
+    "snapshot": S(heads=IDS), "session-open": S(kind=variant("write", "prune")),
+    "session-beat": S(number="u64"), "session-end": S(commits=IDS), "closed": objects.CLOSED,
+    "condemn": CONDEMNED, "delete": CONDEMNED, "hide": objects.HIDE,
+    "hold": S(snapshot="b32", until=Optional("i"), releases=Optional("b32")),
+}
 
 
 def tidy(value):
@@ -37,13 +85,13 @@ def row_fields(row):
 
 def holder_of(fields):
     given = {name: bytes.fromhex(value) for name, value in fields.items() if name != "suite"}
-    holder = objects.Keyholder(fields["suite"], given["repository"])
+    holder = objects.Keyholder()
     if "domain_seed" in given:
         holder.domains[given["domain"], given["domain_epoch"]] = given["domain_seed"]
         holder.id_keys[given["domain"]] = given["id_key"]
     if "maintenance_seed" in given:
         holder.maintenance[given["maintenance_epoch"]] = given["maintenance_seed"]
-    return holder, given["root"]
+    return holder, given["repository"], given["root"]
 
 
 def layout(data, _):
@@ -61,17 +109,19 @@ def layout(data, _):
 
 def derivation(data, given):
     key = given["key"]
-    seed = int.from_bytes(crypto.derive("icecore 1 chunker", key)[:8], "little")
+    seed = int.from_bytes(crypto.derive("chunker", key)[:8], "little")
     ids = {f"{name}_id": crypto.blob_id(key, kind, data) for kind, name in ((1, "chunk"), (2, "group"), (4, "metadata"))}
-    return ids | {"commit": crypto.commitment(key), "roles": [crypto.role_key(key, role) for role in range(1, 16)],
-                  "chunker_seed": str(seed), "slot_key": crypto.secret_kek(given["slot"], data),
+    return ids | {"commit": crypto.derive("commit", key), "roles": [crypto.role_key(key, role) for role in range(1, 16)],
+                  "chunker_seed": str(seed), "slot_key": crypto.derive("slot secret", given["slot"] + data),
                   "argon2id_64_3_1": crypto.passphrase_kek(data, given["salt"], 64, 3, 1)}
 
 
 def wrap(data, given):
     need(len(data) == 1168, "length")
+    ml_kem, x25519 = crypto.kem_keys(given["seed"])
+    public = ml_kem.public_key().public_bytes_raw() + crypto.crypto_scalarmult_base(x25519)
     return {"key": crypto.unwrap(given["suite"], given["seed"], given["context"], data),
-            "public_blake3": crypto.hash_of(crypto.kem_public(given["seed"]))}
+            "public_blake3": crypto.hash_of(public)}
 
 
 def with_certificate(bundle):
@@ -96,26 +146,26 @@ def content(record, role, data):
     if role == 8:
         return [{"pack": pack, "class": class_, "length": length, "author": author, "rows": [row_fields(r) for r in rows]}
                 for pack, class_, length, author, rows in blobs.read_segment(data)]
-    type_ = objects.SEALED.get(record.type) if role == 12 else objects.CONTENT.get(role)
+    type_ = SEALED.get(record.type) if role == 12 else CONTENT.get(role)
     value = cbor(type_, data) if type_ else plain(data)
     return value | {"totals": list(value["totals"].values())} if role == 11 else value
 
 
 def record(data, given):
-    holder, root = holder_of(given["keys"])
-    got = objects.Record(data, given["type"], holder.repository, root)
+    holder, repository, root = holder_of(given["keys"])
+    got = objects.Record(data, given["type"], repository, root)
     opened = {role: got.part(role, holder) for role in got.parts}
     parts = {str(role): None if data is None else content(got, role, data) for role, data in opened.items()}
-    inner = objects.plain_content(got)
+    inner = cbor(PLAIN[got.type], got.plain) if got.type in PLAIN else got.plain
     return {"id": got.id, "domain": got.envelope["domain"], "writer": got.writer, "session": got.session,
             "statement": got.statement, "created": got.created, "capabilities": got.capabilities,
             "plain": plain(inner) if isinstance(inner, bytes) else inner, "parts": parts}
 
 
 def pack(data, given):
-    holder, _ = holder_of(given["keys"])
+    holder, _, _ = holder_of(given["keys"])
     envelope, rows = blobs.open_pack(data, holder)
-    reader = blobs.Blobs(holder, lambda *_: envelope, lambda _p, _c, at, length: data[at : at + length])
+    reader = blobs.Blobs(holder, lambda *_: (envelope, data))
     reader.add(None, None, rows)
     reader.compute_depths()
     listed = [row_fields(row) for row in rows]
@@ -131,14 +181,14 @@ def codec(data, given):
 
 
 def links(data, _):
-    kind, height, body, children = blobs.read_links(data)
+    kind, height, body, children = tree.read_links(data)
     tags = ["nothing", "chunk", "hole", "links"]
     return {"kind": ["directory", "directory-index", "content"][kind - 1], "height": height, "body": body,
             "children": [[tags[tag]] + [length] * (tag > 0) + [id_] * (id_ is not None) for tag, length, id_ in children]}
 
 
 def entries(data, _):
-    result = blobs.read_entries(data)
+    result = tree.read_entries(data)
     kinds = ["directory", "file", "symlink", "fifo", "socket", "character-device", "block-device"]
     for entry in result:
         size, target, device = entry.pop("size"), entry.pop("target"), entry.pop("device") or []
@@ -148,9 +198,17 @@ def entries(data, _):
     return result
 
 
+def padded(length):
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    step = 1 << max(exponent - exponent.bit_length(), 0)
+    return -(-length // step) * step
+
+
 def padding(data, _):
     cursor = Cursor(data)
-    return [[length, padded(length)] for length in cursor.numbers(f"{len(data) // 8}Q")]
+    return [[length, padded(length)] for length in cursor.read(f"{len(data) // 8}Q")]
 
 
 def suite(data, given):
@@ -161,12 +219,12 @@ READERS = {
     "padding": padding, "layout": layout, "suite": suite, "derivation": derivation, "wrap": wrap, "slot": slot,
     "config": lambda data, _: keys.read_config(data), "keyring": keyring, "record": record, "pack": pack, "codec": codec,
     "statement": lambda data, given: keys.read_statement(data, given["root"]), "links": links, "entries": entries,
-    "names": lambda data, _: blobs.read_names(data),
+    "names": lambda data, _: tree.read_names(data),
 }
 HEX = {"key", "nonce", "associated_data", "slot", "salt", "seed", "context", "repository", "root", "name"}
 
 
-def check(folder):
+def read_all(folder):
     """Returns what went wrong, and how many vectors there were."""
     wrong, total = [], 0
     for path in sorted(pathlib.Path(folder).glob("*/*.json")):
@@ -182,3 +240,13 @@ def check(folder):
         if got != expected:
             wrong.append(f"{path}: expected {expected}, got {got}")
     return wrong, total
+
+
+def main():
+    wrong, total = read_all(sys.argv[1] if len(sys.argv) > 1 else HERE)
+    print(*wrong, f"{total - len(wrong)} of {total} vectors are read as they should be", sep="\n")
+    return 1 if wrong or not total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
