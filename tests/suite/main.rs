@@ -3,4 +3,5 @@
 mod cli;
 mod retention;
 mod tidy;
+mod tour;
 mod vectors;
