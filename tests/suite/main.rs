@@ -4,4 +4,5 @@ mod cli;
 mod retention;
 mod second_reader;
 mod tidy;
+mod tour;
 mod vectors;

@@ -63,10 +63,12 @@ pub fn show(
     duration: Duration,
 ) -> CommandResult<Report> {
     let place = targets(places);
-    let nothing_to_do = restored.files == 0 && restored.damaged.is_empty();
-    let mut parts = vec![match nothing_to_do {
-        true => format!("nothing to do: {place} has all of it already"),
-        false => format!(
+    let damaged = !restored.damaged.is_empty();
+    let mut parts = vec![match restored.files {
+        // What is damaged never gets its name.
+        0 if damaged => format!("no file was put at {place}"),
+        0 => format!("nothing to do: {place} has all of it already"),
+        _ => format!(
             "restored {} in {} ({}) to {place}",
             bytes(restored.bytes),
             seconds(duration),
