@@ -300,7 +300,7 @@ fn what_is_forgotten_is_not_shown() {
         world.write("data/a", content);
         world.run(&["snapshot", "data"]).expect(0);
     }
-    world.run(&["forget", "latest", "--yes"]).expect(0);
+    world.run(&["forget", "latest"]).expect(0);
     restore(&world, "pass", "left");
     assert_eq!(fs::read(world.path("left/data/a")).unwrap(), b"old");
 }

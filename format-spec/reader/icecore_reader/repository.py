@@ -77,12 +77,12 @@ class Repository:
             if what not in ("hide", "closed"):
                 continue
             record = self.record(name, what, self.get)
-            need([record.session.hex()] == (by or [session]), f"{name} is another session's", "rights")
             if what == "hide":
                 hides[record.id] = cbor(objects.HIDE, record.plain)
             else:
                 plain = cbor(objects.CLOSED, record.plain)
-                need(plain["session"].hex() == session, f"{name} closes another session", "rights")
+                signed = [plain["session"].hex(), record.session.hex()]
+                need(signed == [session, *by], f"{name} is of other sessions", "rights")
                 closed.setdefault(plain["session"], []).append(plain["commits"])
         for name in names:
             record = self.record(name, "snapshot", self.named)
