@@ -6,7 +6,7 @@ import zstandard
 
 from .crypto import blob_id
 from .objects import check_key, open_part, read_envelope
-from .wire import CHUNK_MAX, DEPTH_MAX, NODE_MAX, PACK_MAX, ROWS_MAX, Cursor, Refused, need
+from .wire import CHUNK_MAX, DEPTH_MAX, NODE_MAX, PACK_MAX, ROWS_MAX, TRIES_MAX, Cursor, Refused, need
 
 FULL, DELTA, MEMBER = 0, 1, 2
 CHUNK, GROUP, BODY, LINKS = 1, 2, 3, 4
@@ -127,29 +127,31 @@ class Blobs:
     def depth(self, row):
         return 0 if row.form == FULL else 1 + self.depths.get(row.base, DEPTH_MAX)
 
-    def read(self, id_, kind):
+    def read(self, id_, kind, tries=None):
         """A blob's plaintext, from the row of least depth that is good."""
         rows = [place for place in self.rows.get(id_, []) if place[2].kind == kind]
         need(rows, f"blob {id_.hex()} is nowhere", "missing")
-        problems = []
+        problems, tries = [], tries or iter(range(TRIES_MAX))
         for place in sorted(rows, key=lambda place: self.depth(place[2])):
+            need(next(tries, None) is not None, "too many rows tried", "depth")
             try:
-                return self.read_row(*place)
+                return self.read_row(*place, tries)
             except Refused as problem:
                 problems.append(problem)
         raise problems[0]
 
-    def read_row(self, pack, class_, row):
+    def read_row(self, pack, class_, row, tries):
         need(row.form == FULL or row.base in self.rows, "base or group is nowhere", "missing")
         need(self.depth(row) <= DEPTH_MAX, "too deep, or a circle", "depth")
         envelope, data = self.load(pack, class_)
         if row.form == MEMBER:
-            plain = self.read(row.base, GROUP)[row.offset : row.offset + row.plain]
+            plain = self.read(row.base, GROUP, tries)[row.offset : row.offset + row.plain]
         else:
             sealed, base = data[row.offset : row.offset + row.stored], row.base or bytes(32)
             encoded = open_part(envelope, row.key, self.holder, row.kind, sealed, row.plain, row.binding, base)
             need(encoded is not None, "not a recipient", "key")
-            plain = decode(row.codec, encoded, row.plain, self.read(base, CHUNK) if row.form == DELTA else None)
+            base = self.read(base, CHUNK, tries) if row.form == DELTA else None
+            plain = decode(row.codec, encoded, row.plain, base)
         id_key = self.holder.id_keys.get(envelope["domain"])
         need(id_key, "a domain without its id key", "key")
         good = len(plain) == row.plain and blob_id(id_key, row.kind, plain) == row.id
