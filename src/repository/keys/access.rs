@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Most unwrapped session keys that are kept: one is unwrapped again in a tenth of a millisecond.
 const CACHED_KEYS_MAX: usize = 4096;
 
+/// A session key's domain, id and commitment.
+type KeyName = (DomainTag, KeyId, [u8; 32]);
+
 /// What an opened slot gives, ready for use.
 #[derive(Debug)]
 pub struct Access {
@@ -25,7 +28,7 @@ pub struct Access {
     pub(super) ring: Option<Keyring>,
     pub(super) statement: EpochStatement,
     id_keys: HashMap<DomainTag, IdKey>,
-    unwrapped: Mutex<HashMap<(DomainTag, KeyId, [u8; 32]), Arc<SessionKey>>>,
+    unwrapped: Mutex<HashMap<KeyName, Arc<SessionKey>>>,
 }
 
 /// A domain as a writer uses it.
