@@ -55,7 +55,7 @@ pub enum ExcludeError {
     /// A marker is not a plain file name.
     #[error("cannot look for {0:?} in directories: it is not a file name")]
     Marker(String),
-    /// More than [`RULES_MAX`] rules.
+    /// More rules than are allowed.
     #[error("cannot use more than {RULES_MAX} exclude patterns")]
     TooMany,
     /// An exclude file could not be read.
