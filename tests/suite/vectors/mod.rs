@@ -18,15 +18,23 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors")
 }
 
+/// The folders of vectors, one for each structure. Beside them lies the checker, which may leave
+/// a folder of compiled Python.
+fn structures() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).unwrap().map(Result::unwrap);
+    let is_structure = |name: &str| !name.starts_with('_');
+    entries
+        .filter(|entry| entry.path().is_dir() && is_structure(entry.file_name().to_str().unwrap()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Every file below the folder by its path, `structure/NAME.bin` or `.json`.
 fn files() -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
-    for structure in std::fs::read_dir(folder()).unwrap().map(Result::unwrap) {
-        for file in std::fs::read_dir(structure.path())
-            .unwrap()
-            .map(Result::unwrap)
-        {
-            let (directory, name) = (structure.file_name(), file.file_name());
+    for structure in structures() {
+        for file in std::fs::read_dir(&structure).unwrap().map(Result::unwrap) {
+            let (directory, name) = (structure.file_name().unwrap(), file.file_name());
             let path = format!("{}/{}", directory.to_str().unwrap(), name.to_str().unwrap());
             found.insert(path, std::fs::read(file.path()).unwrap());
         }
@@ -35,7 +43,9 @@ fn files() -> BTreeMap<String, Vec<u8>> {
 }
 
 fn write_all(made: &BTreeMap<String, Vec<u8>>) {
-    let _ = std::fs::remove_dir_all(folder());
+    for structure in structures() {
+        std::fs::remove_dir_all(structure).unwrap();
+    }
     for (path, bytes) in made {
         let path = folder().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
