@@ -1,8 +1,10 @@
 //! The integration tests: one binary.
 
 mod cli;
+mod crash;
 mod retention;
 mod second_reader;
+mod support;
 mod tidy;
 mod tour;
 mod vectors;
