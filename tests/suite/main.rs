@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod fuzz;
 mod retention;
 mod second_reader;
 mod support;
