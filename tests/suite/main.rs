@@ -3,6 +3,7 @@
 mod cli;
 mod crash;
 mod fuzz;
+mod processes;
 mod retention;
 mod second_reader;
 mod support;
