@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 
 mod cli;
+mod compat;
 mod crash;
 mod fuzz;
 mod processes;
