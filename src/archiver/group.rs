@@ -4,13 +4,15 @@ use crate::archiver::workers::{Job, Workers};
 use crate::format::blob::BlobKind;
 use crate::format::node::Child;
 use crate::id::BlobId;
+use crate::limits;
 use crate::repository::{Known, WriteError};
 
 /// Files below this size, bytes, go into groups: by themselves they compress badly and cost more
 /// in seals and rows than in content.
 pub(super) const GROUPED_BELOW: usize = 64 << 10;
 
-/// Bytes after which a group is closed: what restoring one small file has to read at most.
+/// Bytes after which a group is closed: what restoring one small file has to read at most. With
+/// [`limits::NODE_CHILDREN_MAX`] members it is closed too: tables of packs leave room for no more.
 const GROUP_BYTES: usize = 512 << 10;
 
 /// Collects small chunks that this session owes.
@@ -33,7 +35,9 @@ impl Grouper {
             .ids
             .blob_id(BlobKind::Chunk.role(), content);
         if workers.session().claim(id, BlobKind::Chunk)? == Known::No {
-            if self.plain.len() + content.len() > GROUP_BYTES {
+            let is_full = self.plain.len() + content.len() > GROUP_BYTES
+                || self.members.len() >= limits::NODE_CHILDREN_MAX;
+            if is_full {
                 self.flush(workers)?;
             }
             self.plain.extend_from_slice(content);

@@ -310,3 +310,19 @@ fn a_database_that_changes_a_little_costs_a_little_for_thirty_versions() {
         assert!(contents(&back) == contents(&files), "the bytes differ");
     }
 }
+
+/// Files of a few bytes: 512 KiB of them in one group had more rows than a pack or segment may
+/// have, and the snapshot failed.
+#[test]
+fn tiny_files_do_not_overflow_a_table() {
+    let store = MemoryStore::new();
+    let repository = repository(&store, Suite::default());
+    let tiny = |number: u32| {
+        let content = (Layout::Stream, format!("{number:x}").into_bytes());
+        (format!("{number}"), content)
+    };
+    let files: Files = (0..110_000).map(tiny).collect();
+    let taken = snapshot(&repository, &memory_index(), &files);
+    assert_eq!(taken.label.totals.files, 110_000);
+    assert!(contents(&read_back(&repository, taken.archived.root).unwrap()) == contents(&files));
+}

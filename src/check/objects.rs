@@ -32,17 +32,18 @@ pub(super) fn check_objects(
     for (prefix, required) in PREFIXES {
         let infos = repository.store().list_all(prefix)?;
         monitor.phase("objects", Unit::Items, Some(infos.len() as u64));
-        if infos.is_empty() && required {
+        let mut own = 0;
+        for info in infos {
+            cancel.check()?;
+            own += u64::from(check_object(repository, &info, findings)?);
+            monitor.advance(1);
+        }
+        if own == 0 && required {
             findings.add(Cause {
                 object: prefix.to_owned(),
                 what: "is missing".to_owned(),
                 blob: None,
             });
-        }
-        for info in infos {
-            cancel.check()?;
-            check_object(repository, &info, findings)?;
-            monitor.advance(1);
         }
     }
     Ok(())
@@ -54,11 +55,12 @@ enum Fault {
     Bad(ObjectFault),
 }
 
+/// Returns whether the object is this repository's, whole or damaged.
 fn check_object(
     repository: &Repository,
     info: &ObjectInfo,
     findings: &mut Findings,
-) -> Result<(), CheckError> {
+) -> Result<bool, CheckError> {
     let read = || match repository.store().get(&info.key, limits::RECORD_BYTES_MAX) {
         Ok(bytes) => repository
             .verify_object(&info.key, &bytes)
@@ -67,15 +69,16 @@ fn check_object(
     };
     // A second time before it is called damage.
     match read().or_else(|_| read()) {
-        // Of a kind that this program does not know: of a later one.
-        Ok(()) | Err(Fault::Bad(ObjectFault::Unknown)) => {}
+        Ok(()) => {}
+        // Of a kind that this program does not know: of a later one. Or nobody's.
+        Err(Fault::Bad(ObjectFault::Unknown | ObjectFault::Foreign)) => return Ok(false),
         // Withdrawn meanwhile.
-        Err(Fault::Unreadable(error)) if error.is_not_found() => {}
+        Err(Fault::Unreadable(error)) if error.is_not_found() => return Ok(false),
         Err(Fault::Unreadable(error)) if !store_error_is_damage(&error) => {
             return Err(error.into());
         }
         Err(Fault::Unreadable(error)) => findings.add_error(info.key.as_str(), &error),
         Err(Fault::Bad(fault)) => findings.add_error(info.key.as_str(), &fault),
     }
-    Ok(())
+    Ok(true)
 }

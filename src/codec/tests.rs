@@ -89,3 +89,9 @@ fn a_changed_page_costs_a_page() {
     let encoded = encode_units(&plain, &base, 3).unwrap();
     assert!(encoded.len() < 100, "{}", encoded.len());
 }
+
+#[test]
+fn nothing_does_not_shrink() {
+    let mut out = Vec::new();
+    assert!(!Compressor::new(Effort::Auto).compress(&[], &mut out));
+}

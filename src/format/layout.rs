@@ -70,11 +70,10 @@ pub fn numbered(prefix: &str, number: u64, id: &ObjectId) -> String {
 
 /// The number and id of a ring's or statement's file name.
 pub fn parse_numbered(file_name: &str) -> Option<(u64, ObjectId)> {
-    let (number, id) = file_name.split_once('-')?;
-    if number.len() != 16 {
-        return None;
-    }
-    Some((u64::from_str_radix(number, 16).ok()?, id.parse().ok()?))
+    let (digits, id) = file_name.split_once('-')?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    // Signs and upper case parse too, but one number has one name.
+    (digits == format!("{number:016x}")).then_some((number, id.parse().ok()?))
 }
 
 /// `sessions/S.WHAT`.
@@ -112,6 +111,10 @@ mod tests {
             parse_numbered(key.file_name()),
             Some((7, ObjectId([1; 32])))
         );
+        for other in ["+00000000000000a", "000000000000000A", "a"] {
+            let name = format!("{other}-{}", ObjectId([1; 32]));
+            assert_eq!(parse_numbered(&name), None, "{other}");
+        }
         let key = ObjectKey::new(session(&SessionId([2; 16]), "open")).unwrap();
         assert_eq!(
             parse_flag(key.file_name()),

@@ -36,6 +36,9 @@ pub enum ObjectFault {
     /// It is no good record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// It is whole, and another repository's: what an `init` that did not finish leaves behind.
+    #[error("it belongs to another repository")]
+    Foreign,
     /// The root did not sign it.
     #[error("it is not signed by this repository's root")]
     Root,
@@ -50,6 +53,7 @@ impl Repository {
             "" if name == layout::CONFIG => self.verify_config(bytes),
             layout::SLOTS => {
                 check_name(bytes, name.parse().ok())?;
+                self.check_repository(bytes)?;
                 let slot = Slot::decode(bytes, self.suite, self.config.repository)?;
                 match slot.is_signed_by(self.access.root()) {
                     true => Ok(()),
@@ -58,11 +62,14 @@ impl Repository {
             }
             layout::RINGS => {
                 check_name(bytes, layout::parse_numbered(name).map(|(_, id)| id))?;
+                self.check_repository(bytes)?;
                 self.verify_ring(name, bytes)
             }
             layout::STATEMENTS => {
                 check_name(bytes, layout::parse_numbered(name).map(|(_, id)| id))?;
-                let statement = EpochStatement::decode(bytes, self.access.root())?;
+                // It names no repository: only the root that signed it tells whose it is.
+                let statement = EpochStatement::decode(bytes, self.access.root())
+                    .map_err(|_| ObjectFault::Foreign)?;
                 check_number(name, statement.number)
             }
             layout::SESSIONS | layout::GC => self.verify_flag(name, bytes),
@@ -70,6 +77,14 @@ impl Repository {
                 check_name(bytes, name.parse().ok())?;
                 self.verify_record(prefix, bytes)
             }
+        }
+    }
+
+    /// Slots and rings have magic 8 ‖ version 1 ‖ suite 1 ‖ repository 16 in front.
+    fn check_repository(&self, bytes: &[u8]) -> Result<(), ObjectFault> {
+        match bytes.get(10..26) {
+            Some(named) if named != self.config.repository.as_bytes() => Err(ObjectFault::Foreign),
+            _ => Ok(()),
         }
     }
 

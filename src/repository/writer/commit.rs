@@ -18,9 +18,13 @@ use crate::repository::{SessionError, put_named};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// Packs after which a segment is written while the run goes on: what a crashed run stored is
-/// found again through it.
-const SEGMENT_PACKS_TARGET: usize = 16;
+/// Packs after which a run's first segment is written while the run goes on: what a crashed run
+/// stored is found again through it. Doubled with every further segment, so that a crash costs
+/// about half of a small run, and a large run does not write many.
+const SEGMENT_PACKS_FIRST: usize = 2;
+
+/// Most packs that wait for a segment.
+const SEGMENT_PACKS_MAX: usize = 16;
 
 /// A snapshot about to be committed.
 #[derive(Debug)]
@@ -63,7 +67,9 @@ impl WriteSession<'_> {
         let link = &self.keys.link.1;
         self.packs
             .push(blob, link, repository.store(), repository.entropy())?;
-        if self.packs.packs_waiting() >= SEGMENT_PACKS_TARGET {
+        let written = self.state().segments;
+        let target = SEGMENT_PACKS_FIRST << written.min(8);
+        if self.packs.packs_waiting() >= target.min(SEGMENT_PACKS_MAX) {
             self.write_segments()?;
             self.session.beat(repository)?;
         }
@@ -128,6 +134,7 @@ impl WriteSession<'_> {
         index.show(id);
         let mut state = self.state();
         state.statistics.bytes_stored += bytes.len() as u64;
+        state.segments += 1;
         for row in packs.iter().flat_map(|pack| &pack.rows) {
             state.pending.remove(&row.id);
         }

@@ -115,6 +115,8 @@ struct State {
     /// Packs of others, or of earlier sessions, that this one relies on.
     relied_on: HashSet<PackId>,
     statistics: BlobStatistics,
+    /// Index segments written so far.
+    segments: u32,
     commits: Vec<ObjectId>,
 }
 

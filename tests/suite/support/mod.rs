@@ -1,0 +1,10 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What several chapters of the suite share.
+
+pub mod library;
+pub mod tree;
+
+/// Whether the longer versions are wanted: `ICECORE_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("ICECORE_LONG").is_some_and(|value| value == "1")
+}
