@@ -3,7 +3,7 @@
 
 use crate::entry::{Fact, Facts};
 use crate::monitor::Cancel;
-use crate::restorer::run::RestoreError;
+use crate::restorer::error::RestoreError;
 use crate::target::files::{Overwrite, TargetPath, TargetRoot};
 use crate::target::sqlite::{ReplaceError, Replacement, ReplacementReport, replace_database};
 use crate::tree::Node;

@@ -6,9 +6,11 @@
 
 mod batch;
 mod database;
+mod error;
 mod fetch;
 mod run;
 mod single;
 
-pub use run::{RestoreError, RestoreOptions, Restored, Selection, Wanted, restore};
+pub use error::RestoreError;
+pub use run::{RestoreOptions, Restored, Selection, Wanted, restore};
 pub use single::{ContentWriter, write_content};

@@ -2,13 +2,14 @@
 
 use crate::entry::{EntryKind, Facts, HardLink};
 use crate::format::node::Child;
-use crate::monitor::{Cancel, Interrupted, Monitor, Unit};
-use crate::repository::{ReadError, Reader, RecordLoadError, Snapshot};
-use crate::restorer::batch::{Batch, BatchError};
+use crate::monitor::{Cancel, Monitor, Unit};
+use crate::repository::{ReadError, Reader, Snapshot};
+use crate::restorer::batch::Batch;
 use crate::restorer::database;
-use crate::target::files::{Made, TargetError, TargetOptions, TargetPath, TargetRoot, Warning};
-use crate::target::sqlite::{ReplaceError, ReplacementReport};
-use crate::tree::{self, Descend, Node, TreeError, Visitor};
+use crate::restorer::error::RestoreError;
+use crate::target::files::{Made, TargetOptions, TargetPath, TargetRoot, Warning};
+use crate::target::sqlite::ReplacementReport;
+use crate::tree::{self, Descend, Node, Visitor};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -55,57 +56,6 @@ pub struct Restored {
     pub warnings: Vec<Warning>,
     /// Databases, with their proofs.
     pub databases: Vec<(PathBuf, ReplacementReport)>,
-}
-
-/// A restore failed. What it had finished stays; unfinished files have temporary names.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The path is not in the snapshot.
-    #[error("snapshot {snapshot} has no {path}")]
-    NoSuchPath {
-        /// Which snapshot.
-        snapshot: String,
-        /// Which path.
-        path: String,
-    },
-    /// What is wanted is a single file, and the target is a directory without a name for it.
-    #[error("{0} has no directory to be restored into")]
-    NoParent(String),
-    /// A database is there, and replacing was not asked for.
-    #[error("{0} exists, and replacing was not asked for")]
-    Exists(String),
-    /// The image of an earlier attempt is in the way.
-    #[error("cannot remove {0}, left by an earlier restore")]
-    Image(String, #[source] std::io::Error),
-    /// The snapshot's own record cannot be read.
-    #[error(transparent)]
-    Record(#[from] RecordLoadError),
-    /// The tree cannot be read.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// The repository failed.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The target failed.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// A database could not be put in place.
-    #[error(transparent)]
-    Replace(#[from] ReplaceError),
-    /// The user asked to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-impl From<BatchError> for RestoreError {
-    fn from(error: BatchError) -> Self {
-        match error {
-            BatchError::Read(error) => Self::Read(error),
-            BatchError::Target(error) => Self::Target(error),
-            BatchError::Interrupted(error) => Self::Interrupted(error),
-        }
-    }
 }
 
 /// Restores what is selected of a snapshot to `target`.

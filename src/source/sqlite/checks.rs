@@ -2,7 +2,7 @@
 
 use crate::entry::{Fact, Facts};
 use crate::source::sqlite::connection::engine_error;
-use crate::source::sqlite::facts::keys;
+use crate::source::sqlite::keys;
 use rusqlite::{Connection, Error, ErrorCode};
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use crate::source::SourceError;
 use crate::source::sqlite::capture::{CaptureSettings, DatabaseContent, live_facts};
 use crate::source::sqlite::checks::Check;
 use crate::source::sqlite::connection::{Database, guard};
-use crate::source::sqlite::facts::keys;
+use crate::source::sqlite::keys;
 use rusqlite::{Connection, OpenFlags};
 use std::sync::atomic::{AtomicU64, Ordering};
 

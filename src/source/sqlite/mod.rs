@@ -15,6 +15,7 @@ mod claim;
 mod compact;
 mod connection;
 mod facts;
+pub mod keys;
 mod lock;
 mod metadata;
 mod pages;
@@ -24,7 +25,6 @@ pub(crate) mod tests;
 pub use checks::{Check, Verdict};
 pub use claim::is_database;
 pub use connection::{Library, library};
-pub use facts::keys;
 pub use lock::{ExclusiveFile, Occupant, lock_probe};
 
 pub(crate) use checks::{count_rows, run_check};
