@@ -1,103 +1,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! From a source to a tree and back, in memory.
 
-use crate::archiver::{Parent, Run, SnapshotRequest};
-use crate::codec::Effort;
+use crate::archiver::{Run, Taken};
 use crate::crypto::{Argon2Parameters, SecretBytes, Suite};
-use crate::entry::{Entry, EntryKind, Facts, Layout, Metadata};
+use crate::entry::Layout;
 use crate::env::{SystemClock, SystemEntropy};
 use crate::format::slot::Unlock;
 use crate::monitor::{Cancel, Silent};
-use crate::repository::index::{Index, IndexOptions};
+use crate::repository::index::Index;
 use crate::repository::{InitOptions, ReadError, Reader, Repository};
-use crate::source::{
-    CaptureError, Consistency, Content, ContentEnd, Context, Extent, Sink, Source, SourceError,
-};
+use crate::source::Source;
 use crate::store::MemoryStore;
+use crate::testing_repository::{Files, MapSource, empty_index, noise, request, unlock};
 use crate::tree;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Path to content; a path with parts makes directories.
-type Files = BTreeMap<String, (Layout, Vec<u8>)>;
-
-struct MapSource(Files);
-
-struct Bytes {
-    layout: Layout,
-    bytes: Vec<u8>,
-    position: usize,
-}
-
-impl Content for Bytes {
-    fn layout(&self) -> Layout {
-        self.layout
-    }
-    fn read(&mut self, buffer: &mut [u8]) -> Result<Extent, SourceError> {
-        let rest = &self.bytes[self.position..];
-        if rest.is_empty() {
-            return Ok(Extent::End);
-        }
-        // Odd pieces: nothing may depend on how a source reads.
-        let length = rest.len().min(buffer.len()).min(70_001);
-        buffer[..length].copy_from_slice(&rest[..length]);
-        self.position += length;
-        Ok(Extent::Data(length))
-    }
-    fn finish(self: Box<Self>) -> Result<ContentEnd, SourceError> {
-        Ok(ContentEnd {
-            entry: None,
-            consistency: Consistency::Consistent,
-            facts: Facts::new(),
-        })
-    }
-}
-
-fn entry(name: &str, kind: EntryKind) -> Entry {
-    Entry {
-        name: name.as_bytes().to_vec(),
-        kind,
-        metadata: Metadata {
-            mode: 0o644,
-            ..Metadata::default()
-        },
-    }
-}
-
-impl Source for MapSource {
-    fn capture(&mut self, _: &Context<'_>, sink: &mut dyn Sink) -> Result<(), CaptureError> {
-        let mut open: Vec<String> = Vec::new();
-        for (path, (layout, bytes)) in &self.0 {
-            let mut parts: Vec<&str> = path.split('/').collect();
-            let name = parts.pop().unwrap();
-            while !parts.starts_with(&open.iter().map(String::as_str).collect::<Vec<_>>()) {
-                open.pop();
-                sink.leave()?;
-            }
-            for part in &parts[open.len()..] {
-                sink.enter(entry(part, EntryKind::Directory))?;
-                open.push((*part).to_owned());
-            }
-            let size = bytes.len() as u64;
-            sink.file(entry(name, EntryKind::File { size }), None, &mut || {
-                Ok(Box::new(Bytes {
-                    layout: *layout,
-                    bytes: bytes.clone(),
-                    position: 0,
-                }))
-            })?;
-        }
-        for _ in open {
-            sink.leave()?;
-        }
-        Ok(())
-    }
-}
-
 fn repository(store: &MemoryStore, suite: Suite) -> Repository {
     let options = InitOptions {
         suite,
-        unlock: &key(),
+        unlock: &unlock(),
         cost: Argon2Parameters::default(),
         label: "test".into(),
     };
@@ -111,33 +33,7 @@ fn repository(store: &MemoryStore, suite: Suite) -> Repository {
     .unwrap()
 }
 
-fn memory_index() -> Index {
-    Index::open(&IndexOptions::default(), &Silent)
-}
-
-fn key() -> Unlock {
-    Unlock::Key(SecretBytes::new(vec![7; 32]))
-}
-
-fn request() -> SnapshotRequest {
-    SnapshotRequest {
-        source: "files:test".into(),
-        host: "here".into(),
-        tags: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        job: None,
-        captured: None,
-        domain: None,
-        roots: vec![],
-        user: "tester".into(),
-        parent: Parent::Newest,
-        effort: Effort::Auto,
-        workers: 2,
-        strict: false,
-    }
-}
-
-fn snapshot(repository: &Repository, index: &Index, files: &Files) -> super::Taken {
+fn snapshot(repository: &Repository, index: &Index, files: &Files) -> Taken {
     let mut run = Run::new(repository, index).unwrap();
     let mut open = || Ok(Box::new(MapSource(files.clone())) as Box<dyn Source>);
     let taken = run
@@ -156,7 +52,7 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 fn read_back(repository: &Repository, root: crate::id::BlobId) -> Result<Files, Failed> {
-    let index = memory_index();
+    let index = empty_index();
     repository.refresh_index(&index, &Silent)?;
     let reader = Reader::new(repository, &index);
     let mut files = Files::new();
@@ -182,15 +78,6 @@ fn read_back(repository: &Repository, root: crate::id::BlobId) -> Result<Files, 
         &mut |_, _| Ok(()),
     )?;
     Ok(files)
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut bytes);
-    bytes
 }
 
 fn sample() -> Files {
@@ -227,7 +114,7 @@ fn what_goes_in_comes_out_and_costs_nothing_twice() {
     for suite in [Suite::XChaCha20Poly1305, Suite::Xaes256Gcm] {
         let store = MemoryStore::new();
         let repository = repository(&store, suite);
-        let index = memory_index();
+        let index = empty_index();
         let mut files = sample();
         let first = snapshot(&repository, &index, &files);
         assert_eq!(first.label.totals.files, files.len() as u64);
@@ -265,18 +152,13 @@ fn another_process_finds_everything_with_the_key_alone() {
     let files: Files = [("x".to_owned(), (Layout::Stream, noise(3, 3 << 20)))].into();
     let root = {
         let repository = repository(&store, Suite::default());
-        snapshot(&repository, &memory_index(), &files).archived.root
+        snapshot(&repository, &empty_index(), &files).archived.root
     };
-    let open = |unlock: &Unlock| {
+    let open = |held: &Unlock| {
         let store = Arc::new(store.clone());
-        Repository::open(
-            store,
-            unlock,
-            Arc::new(SystemEntropy),
-            Arc::new(SystemClock),
-        )
+        Repository::open(store, held, Arc::new(SystemEntropy), Arc::new(SystemClock))
     };
-    let again = open(&key()).unwrap();
+    let again = open(&unlock()).unwrap();
     assert!(contents(&read_back(&again, root).unwrap()) == contents(&files));
     let wrong = Unlock::Key(SecretBytes::new(vec![8; 32]));
     assert!(open(&wrong).is_err());
@@ -286,7 +168,7 @@ fn another_process_finds_everything_with_the_key_alone() {
 fn a_database_that_changes_a_little_costs_a_little_for_thirty_versions() {
     let store = MemoryStore::new();
     let repository = repository(&store, Suite::default());
-    let index = memory_index();
+    let index = empty_index();
     let mut files: Files = [("a.db".to_owned(), (Layout::Pages, noise(1, 4 << 20)))].into();
     let mut versions = Vec::new();
     for version in 0..30u8 {
@@ -322,7 +204,7 @@ fn tiny_files_do_not_overflow_a_table() {
         (format!("{number}"), content)
     };
     let files: Files = (0..110_000).map(tiny).collect();
-    let taken = snapshot(&repository, &memory_index(), &files);
+    let taken = snapshot(&repository, &empty_index(), &files);
     assert_eq!(taken.label.totals.files, 110_000);
     assert!(contents(&read_back(&repository, taken.archived.root).unwrap()) == contents(&files));
 }
