@@ -6,15 +6,12 @@
 use crate::crypto::{KemError, Role};
 use crate::env::{EntropyError, Timestamp};
 use crate::format::certificate::Capabilities;
-use crate::format::envelope::{Envelope, KeyKind, ObjectType, new_session_key};
+use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Hold, HoldReason};
-use crate::format::record::PlainPart;
-use crate::id::{ObjectId, SessionId, SnapshotId, WriterId};
+use crate::id::{ObjectId, SnapshotId, WriterId};
 use crate::repository::gc::NotMaintainer;
-use crate::repository::{
-    Flags, KeyError, RecordLoadError, Repository, SessionError, object_key, put_named,
-};
+use crate::repository::{Flags, KeyError, RecordLoadError, Repository, SessionError, object_key};
 use crate::store::{StoreError, StoreExt};
 
 /// One hold as it stands.
@@ -232,38 +229,11 @@ impl Repository {
 
     /// Stores a hold record, durably. Its reason is sealed under a link key of its own.
     fn put_hold(&self, hold: &Hold, reason: &str) -> Result<ObjectId, HoldError> {
-        let domain = self.access.domain(None)?;
-        let (entry, key) = new_session_key(
-            self.suite,
-            self.config.repository,
-            domain.tag,
-            KeyKind::Link,
-            &domain.readers,
-            self.access.maintenance(),
-            self.entropy(),
-        )?;
-        let envelope = Envelope {
-            object_type: ObjectType::Hold,
-            suite: self.suite,
-            repository: self.config.repository,
-            domain: domain.tag,
-            keys: vec![entry],
-        };
         let content = HoldReason {
             reason: reason.to_owned(),
         }
         .encode();
-        let part = PlainPart {
-            role: Role::Record,
-            key_number: 0,
-            key: &key,
-            content: &content,
-        };
-        let bytes = self.seal_record(&envelope, SessionId::default(), &hold.encode(), &[part])?;
-        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
-        put_named(self.store(), layout::by_content(layout::HOLDS, &id), &bytes)?;
-        self.store.barrier()?;
-        Ok(id)
+        self.put_link_record(ObjectType::Hold, layout::HOLDS, &hold.encode(), &content)
     }
 
     /// Refuses a credential without the right to maintain.

@@ -6,12 +6,12 @@
 use crate::crypto::{KemError, Role};
 use crate::env::EntropyError;
 use crate::format::certificate::Capabilities;
-use crate::format::envelope::{Envelope, KeyKind, ObjectType, UnwrapError, new_session_key};
+use crate::format::envelope::{ObjectType, UnwrapError};
 use crate::format::layout;
 use crate::format::protocol::Proof;
-use crate::format::record::{PlainPart, RecordError};
-use crate::id::{ObjectId, SessionId, WriterId};
-use crate::repository::{KeyError, RecordLoadError, Repository, put_named};
+use crate::format::record::RecordError;
+use crate::id::{ObjectId, WriterId};
+use crate::repository::{KeyError, RecordLoadError, Repository};
 use crate::store::{StoreError, StoreExt};
 
 /// Most packs that one proof names: keeps it well below [`crate::limits::RECORD_BYTES_MAX`].
@@ -62,36 +62,7 @@ impl Repository {
     /// Seals, signs and stores a proof of this credential, durably. It names at most
     /// [`PROOF_PACKS_MAX`] packs.
     pub fn put_proof(&self, proof: &Proof) -> Result<ObjectId, ProofError> {
-        let domain = self.access.domain(None)?;
-        let (entry, link) = new_session_key(
-            self.suite,
-            self.config.repository,
-            domain.tag,
-            KeyKind::Link,
-            &domain.readers,
-            self.access.maintenance(),
-            self.entropy(),
-        )?;
-        let envelope = Envelope {
-            object_type: ObjectType::Proof,
-            suite: self.suite,
-            repository: self.config.repository,
-            domain: domain.tag,
-            keys: vec![entry],
-        };
-        let content = proof.encode();
-        let part = PlainPart {
-            role: Role::Record,
-            key_number: 0,
-            key: &link,
-            content: &content,
-        };
-        let bytes = self.seal_record(&envelope, SessionId::default(), &[], &[part])?;
-        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
-        let key = layout::by_content(layout::PROOFS, &id);
-        put_named(&*self.store, key, &bytes)?;
-        self.store.barrier()?;
-        Ok(id)
+        self.put_link_record(ObjectType::Proof, layout::PROOFS, &[], &proof.encode())
     }
 
     /// Loads all proofs that this credential opens. One that is removed meanwhile is passed over.

@@ -1,12 +1,14 @@
 //! Loading and storing signed records.
 
+use crate::crypto::{KemError, Role};
 use crate::env::EntropyError;
-use crate::format::envelope::{Envelope, ObjectType};
+use crate::format::envelope::{Envelope, KeyKind, ObjectType, new_session_key};
+use crate::format::layout;
 use crate::format::record::{Authorship, PlainPart, Record, RecordError, encode_record};
 use crate::format::wire::FormatError;
 use crate::id::{DomainTag, ObjectId, SessionId};
 use crate::limits;
-use crate::repository::{Repository, object_key};
+use crate::repository::{KeyError, Repository, object_key, put_named};
 use crate::store::{ObjectKey, StoreError};
 
 /// A record could not be loaded.
@@ -90,6 +92,48 @@ impl Repository {
         };
         let signer = self.access.signer();
         encode_record(envelope, &authorship, plain, parts, &signer, &*self.entropy)
+    }
+
+    /// Seals `content` under a link key of its own, signs, and stores the record durably below
+    /// `prefix`: for records that belong to no session and that maintenance may read.
+    pub(in crate::repository) fn put_link_record<E>(
+        &self,
+        object_type: ObjectType,
+        prefix: &str,
+        plain: &[u8],
+        content: &[u8],
+    ) -> Result<ObjectId, E>
+    where
+        E: From<KeyError> + From<KemError> + From<EntropyError> + From<StoreError>,
+    {
+        let domain = self.access.domain(None)?;
+        let (entry, key) = new_session_key(
+            self.suite,
+            self.config.repository,
+            domain.tag,
+            KeyKind::Link,
+            &domain.readers,
+            self.access.maintenance(),
+            self.entropy(),
+        )?;
+        let envelope = Envelope {
+            object_type,
+            suite: self.suite,
+            repository: self.config.repository,
+            domain: domain.tag,
+            keys: vec![entry],
+        };
+        let part = PlainPart {
+            role: Role::Record,
+            key_number: 0,
+            key: &key,
+            content,
+        };
+        let bytes = self.seal_record(&envelope, SessionId::default(), plain, &[part])?;
+        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
+        put_named(&*self.store, layout::by_content(prefix, &id), &bytes)?;
+        self.store.barrier()?;
+        Ok(id)
     }
 
     /// Encodes and stores a record that has nothing sealed: a flag of the protocol.
