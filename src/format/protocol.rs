@@ -3,7 +3,7 @@
 //! Spec: `format-spec/11-ordering.md` and `07-record.md`.
 
 use crate::env::Timestamp;
-use crate::format::wire::{FormatError, from_cbor, to_cbor};
+use crate::format::wire::cbor_structure;
 use crate::id::{ObjectId, PackId, SegmentId, SessionId, SetId, SnapshotId};
 use minicbor::{Decode, Encode};
 
@@ -165,22 +165,6 @@ pub struct HoldReason {
     /// Why, for people.
     #[n(0)]
     pub reason: String,
-}
-
-macro_rules! cbor_structure {
-    ($type:ident, $name:literal) => {
-        impl $type {
-            /// Canonical CBOR.
-            pub fn encode(&self) -> Vec<u8> {
-                to_cbor(self)
-            }
-
-            /// Decodes canonical CBOR.
-            pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-                from_cbor($name, bytes)
-            }
-        }
-    };
 }
 
 cbor_structure!(SessionOpen, "session open");

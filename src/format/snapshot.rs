@@ -5,7 +5,7 @@
 
 use crate::entry::{Fact, Facts};
 use crate::env::Timestamp;
-use crate::format::wire::{FormatError, from_cbor, to_cbor};
+use crate::format::wire::cbor_structure;
 use crate::id::{BlobId, SetId, SnapshotId};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -180,22 +180,6 @@ impl From<WireFacts> for Facts {
         };
         wire.0.into_iter().map(|(k, v)| (k, fact(v))).collect()
     }
-}
-
-macro_rules! cbor_structure {
-    ($type:ident, $name:literal) => {
-        impl $type {
-            /// Canonical CBOR.
-            pub fn encode(&self) -> Vec<u8> {
-                to_cbor(self)
-            }
-
-            /// Decodes canonical CBOR.
-            pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-                from_cbor($name, bytes)
-            }
-        }
-    };
 }
 
 cbor_structure!(SnapshotPlain, "snapshot head");

@@ -131,6 +131,25 @@ where
     Ok(value)
 }
 
+/// Gives a structure that is canonical CBOR its `encode` and `decode`; the name is for errors.
+macro_rules! cbor_structure {
+    ($type:ident, $name:literal) => {
+        impl $type {
+            /// Canonical CBOR.
+            pub fn encode(&self) -> Vec<u8> {
+                $crate::format::wire::to_cbor(self)
+            }
+
+            /// Decodes canonical CBOR.
+            pub fn decode(bytes: &[u8]) -> Result<Self, $crate::format::wire::FormatError> {
+                $crate::format::wire::from_cbor($name, bytes)
+            }
+        }
+    };
+}
+
+pub(in crate::format) use cbor_structure;
+
 /// The padded size of `length`: Padmé rounds up so that at most log2(log2(length)) bits of the
 /// length stay visible, for less than 12 % more (Nikitin et al., PURBs, PETS 2019).
 pub fn padded_length(length: u64) -> u64 {
