@@ -176,6 +176,14 @@ impl From<KeyError> for CommandError {
             }
             KeyError::ForeignRoot => Self::new(ErrorKind::Damage, error)
                 .hint("restore the file `config` from a copy of the repository"),
+            KeyError::Replayed { .. } => Self::new(ErrorKind::Refused, error)
+                .hint("bring the newer objects of keys/statements back from a copy: somebody took them away")
+                .hint(
+                    "if an older copy of the repository was put back on purpose: icecore cache clear \
+                     lets this machine forget the newer one",
+                ),
+            KeyError::Revoked(_) => Self::new(ErrorKind::Key, error)
+                .hint("unlock with another credential: icecore key list shows them"),
             KeyError::Concurrent | KeyError::LastCredential(_) | KeyError::NotErasable(_) => {
                 Self::new(ErrorKind::Refused, error)
             }
@@ -187,7 +195,9 @@ impl From<KeyError> for CommandError {
             KeyError::NoSuchDomain(_) => {
                 Self::new(ErrorKind::Usage, error).hint("icecore domain list shows their names")
             }
-            KeyError::DomainExists(_) | KeyError::PassphraseForErasable => {
+            KeyError::DomainExists(_)
+            | KeyError::CredentialExists(_)
+            | KeyError::PassphraseForErasable => {
                 Self::new(ErrorKind::Usage, error)
             }
             _ => Self::failed(error),
@@ -246,6 +256,7 @@ impl From<SessionError> for CommandError {
         match error {
             SessionError::Store(error) => error.into(),
             SessionError::Record(error) => error.into(),
+            SessionError::Keys(error) => error.into(),
             error => Self::failed(error).hint("drop the local cache: icecore cache clear"),
         }
     }

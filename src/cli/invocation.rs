@@ -152,7 +152,10 @@ impl Invocation {
         Repository::config_of(&*store)?;
         let unlock = self.unlock(Prompt::Existing)?;
         let entropy = Arc::new(SystemEntropy);
-        let repository = Repository::open(store, &unlock, entropy, Arc::new(SystemClock))?;
+        let mut repository = Repository::open(store, &unlock, entropy, Arc::new(SystemClock))?;
+        if let Some(cache) = self.cache_directory(&repository) {
+            repository.remember_statements(&cache, &*self.ui);
+        }
         Ok(OpenRepository {
             repository,
             traffic,

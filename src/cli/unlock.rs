@@ -252,6 +252,25 @@ pub fn refuse_inside(path: &Path, repository: Option<&Path>) -> CommandResult<()
     Ok(())
 }
 
+/// Where [`write_private`] would fail, without writing.
+pub fn refuse_existing(path: &Path) -> CommandResult<()> {
+    match path.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(exists(path, &std::io::ErrorKind::AlreadyExists.into())),
+        Err(error) => Err(CommandError::file("look for", path, &error)),
+    }
+}
+
+/// Where a file with or about a key may not be written: beside what it opens, or over another file.
+pub fn refuse_unfit(path: &Path, repository: &Path) -> CommandResult<()> {
+    refuse_inside(path, Some(repository))?;
+    refuse_existing(path)
+}
+
+fn exists(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::file("create", path, error).hint("nothing is overwritten: choose another name")
+}
+
 /// The canonical path, of the directory if the file is not there yet.
 fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     path.canonicalize().or_else(|_| {
@@ -354,14 +373,9 @@ pub fn generate_key_file(path: &Path, entropy: &dyn Entropy) -> CommandResult<()
 pub fn write_private(path: &Path, content: &[u8]) -> CommandResult<()> {
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(path);
-    let mut file = created.map_err(|error| {
-        let failed = CommandError::file("create", path, &error);
-        match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                failed.hint("nothing is overwritten: choose another name")
-            }
-            _ => failed,
-        }
+    let mut file = created.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(path, &error),
+        _ => CommandError::file("create", path, &error),
     })?;
     file.write_all(content)
         .and_then(|()| file.sync_all())

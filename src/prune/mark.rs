@@ -50,7 +50,13 @@ impl Survey {
 
     /// Whether a snapshot counts.
     pub(super) fn counts(&self, commit: &Commit) -> bool {
-        self.flags.counts(commit.session, ObjectId(commit.id.0))
+        let Commit {
+            id,
+            writer,
+            session,
+            ..
+        } = *commit;
+        self.flags.counts(writer, session, ObjectId(id.0))
     }
 
     /// Whether a snapshot may be deleted: it does not count, or is hidden and on no hold.

@@ -28,7 +28,7 @@ pub(super) fn sweep(
         context.cancel.check()?;
         let delete = records.iter().find(|record| record.is_delete);
         let may_go = match delete {
-            Some(delete) if flags.counts(session, delete.id) => {
+            Some(delete) if flags.counts_prune(delete) => {
                 let there = match &mut there {
                     Some(there) => there,
                     none => none.insert(There::list(repository)?),

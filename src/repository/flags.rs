@@ -7,7 +7,7 @@ use crate::format::layout;
 use crate::format::protocol::{Closed, Condemned, Hide};
 use crate::format::record::Record;
 use crate::format::wire::FormatError;
-use crate::id::{ObjectId, PackId, SessionId, SnapshotId};
+use crate::id::{ObjectId, PackId, SessionId, SnapshotId, WriterId};
 use crate::repository::{RecordLoadError, Repository};
 use crate::store::{ObjectKey, StoreExt};
 use std::collections::{HashMap, HashSet};
@@ -21,6 +21,8 @@ pub struct Flags {
     pub named_snapshots: HashSet<SnapshotId>,
     /// For closed sessions, the commits that every `closed` record names.
     closed: HashMap<SessionId, HashSet<ObjectId>>,
+    /// Writers whose commits count only where a `closed` record names them.
+    revoked: HashSet<WriterId>,
     hides: Vec<(ObjectId, Hide)>,
     /// The `condemn` and `delete` records themselves.
     pub prune_records: Vec<PruneRecord>,
@@ -37,6 +39,8 @@ pub struct PruneRecord {
     pub id: ObjectId,
     /// The prune's session.
     pub session: SessionId,
+    /// Who prunes.
+    pub writer: WriterId,
     /// A `delete`: a commit object.
     pub is_delete: bool,
     /// What it names.
@@ -48,16 +52,23 @@ impl Flags {
     pub fn deleted_packs(&self) -> HashSet<PackId> {
         self.prune_records
             .iter()
-            .filter(|record| record.is_delete && self.counts(record.session, record.id))
+            .filter(|record| record.is_delete && self.counts_prune(record))
             .flat_map(|record| record.named.packs.iter().copied())
             .collect()
     }
 
-    /// Whether a commit object of a session counts.
-    pub fn counts(&self, session: SessionId, commit: ObjectId) -> bool {
-        self.closed
-            .get(&session)
-            .is_none_or(|commits| commits.contains(&commit))
+    /// Whether a commit object that `writer` signed in a session counts: every `closed` record of
+    /// the session names it, and if the writer is revoked there is one.
+    pub fn counts(&self, writer: WriterId, session: SessionId, commit: ObjectId) -> bool {
+        match self.closed.get(&session) {
+            Some(commits) => commits.contains(&commit),
+            None => !self.revoked.contains(&writer),
+        }
+    }
+
+    /// Whether a prune's `delete` counts.
+    pub fn counts_prune(&self, delete: &PruneRecord) -> bool {
+        self.counts(delete.writer, delete.session, delete.id)
     }
 
     /// Whether a session was closed by somebody.
@@ -109,7 +120,11 @@ impl Flags {
 impl Repository {
     /// Lists and reads `gc/`. A record that is deleted meanwhile belonged to a finished prune.
     pub fn load_flags(&self) -> Result<Flags, RecordLoadError> {
-        let mut flags = Flags::default();
+        let revoked = self.access.statement().revoked.iter().copied();
+        let mut flags = Flags {
+            revoked: revoked.collect(),
+            ..Flags::default()
+        };
         for info in self.store.list_all(layout::GC)? {
             let name = info.key.file_name();
             let Some((_, what)) = layout::parse_flag(name) else {
@@ -164,6 +179,7 @@ impl Flags {
                 key: key.clone(),
                 id: record.id,
                 session: record.authorship.session,
+                writer: record.authorship.writer,
                 is_delete: kind == ObjectType::Delete,
                 named: Condemned::decode(&record.plain)?,
             }),

@@ -9,6 +9,7 @@ use crate::format::certificate::Capabilities;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Hold, HoldReason};
+use crate::format::record::Authorship;
 use crate::id::{ObjectId, SnapshotId, WriterId};
 use crate::repository::gc::NotMaintainer;
 use crate::repository::{Flags, KeyError, RecordLoadError, Repository, SessionError, object_key};
@@ -163,6 +164,19 @@ impl Repository {
         Ok((entry, hold.releases))
     }
 
+    /// Fails where [`Repository::add_hold`] would. Changes nothing.
+    pub fn check_hold(&self, snapshot: SnapshotId) -> Result<(), HoldError> {
+        self.require_maintain("hold snapshots")?;
+        self.access.check_standing()?;
+        self.check_holdable(snapshot, &self.load_flags()?)
+    }
+
+    /// Fails where [`Repository::release_hold`] would for any hold. Changes nothing.
+    pub fn check_release(&self) -> Result<(), HoldError> {
+        self.require_maintain("release holds")?;
+        Ok(self.access.check_standing()?)
+    }
+
     /// Places a hold: first the record, durable, then a look at what a prune is doing. When this
     /// succeeds the snapshot is visible and stays until the hold ends. A hold that fails loudly
     /// is released again.
@@ -203,7 +217,10 @@ impl Repository {
             Err(error) if error.is_not_found() => return Err(HoldError::Gone(snapshot)),
             Err(error) => return Err(error.into()),
         };
-        match flags.counts(record.authorship.session, ObjectId(snapshot.0)) {
+        let Authorship {
+            writer, session, ..
+        } = record.authorship;
+        match flags.counts(writer, session, ObjectId(snapshot.0)) {
             true => Ok(()),
             false => Err(HoldError::Gone(snapshot)),
         }

@@ -51,6 +51,7 @@ pub struct Repository {
     config: Config,
     suite: Suite,
     access: Access,
+    memory: Option<keys::StatementMemory>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
 }
@@ -150,6 +151,7 @@ impl Repository {
             config,
             suite,
             access,
+            memory: None,
             entropy,
             clock,
         })

@@ -26,8 +26,8 @@ pub struct SignedProof {
     pub writer: WriterId,
     /// What it says.
     pub proof: Proof,
-    /// Whether its writer can have read what it says it read. A write-only host can sign a proof,
-    /// but not know what is in a pack.
+    /// Whether its writer can have read what it says it read, and is not revoked. A write-only host
+    /// can sign a proof, but not know what is in a pack.
     pub credible: bool,
 }
 
@@ -101,12 +101,16 @@ impl Repository {
             key: key.to_string(),
             source,
         })?;
-        let capabilities = record.certificate.capabilities();
+        let writer = record.authorship.writer;
+        let can_read = record
+            .certificate
+            .capabilities()
+            .includes(Capabilities::READ);
         Ok(Some(SignedProof {
             id,
-            writer: record.authorship.writer,
+            writer,
             proof,
-            credible: capabilities.includes(Capabilities::READ),
+            credible: can_read && !self.access.statement().revoked.contains(&writer),
         }))
     }
 }

@@ -144,6 +144,7 @@ impl Repository {
         session: SessionId,
         plain: &[u8],
     ) -> Result<(), FlagError> {
+        self.access.check_standing()?;
         let envelope = Envelope {
             object_type,
             suite: self.suite,
@@ -159,6 +160,9 @@ impl Repository {
 /// A flag could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum FlagError {
+    /// Nothing that this credential writes would count.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,7 +10,7 @@ use crate::id::{ObjectId, SegmentId, SessionId};
 use crate::monitor::Monitor;
 use crate::repository::index::{Index, IndexError};
 use crate::repository::records::FlagError;
-use crate::repository::{RecordLoadError, Repository, object_key};
+use crate::repository::{KeyError, RecordLoadError, Repository, object_key};
 use crate::store::{StoreError, StoreExt};
 use std::sync::Mutex;
 
@@ -27,6 +27,9 @@ pub enum SessionError {
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// Nothing that this credential writes would count.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordLoadError),
@@ -38,6 +41,7 @@ pub enum SessionError {
 impl From<FlagError> for SessionError {
     fn from(error: FlagError) -> Self {
         match error {
+            FlagError::Keys(error) => Self::Keys(error),
             FlagError::Store(error) => Self::Store(error),
             FlagError::Entropy(error) => Self::Entropy(error),
         }

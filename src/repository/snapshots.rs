@@ -67,7 +67,8 @@ pub struct SnapshotList {
     pub damaged: Vec<(SnapshotId, RecordLoadError)>,
     /// Snapshots in domains that this credential does not hold.
     pub foreign: usize,
-    /// Snapshots that do not count: their session was closed before they appeared.
+    /// Snapshots that do not count: their session was closed before they appeared, or their writer
+    /// is revoked and nobody closed it.
     pub void: Vec<SnapshotId>,
 }
 
@@ -82,7 +83,9 @@ impl Repository {
                 continue;
             };
             match self.open_snapshot(&info, id) {
-                Ok(Some(snapshot)) if !flags.counts(snapshot.session, ObjectId(id.0)) => {
+                Ok(Some(snapshot))
+                    if !flags.counts(snapshot.writer, snapshot.session, ObjectId(id.0)) =>
+                {
                     list.void.push(id);
                 }
                 Ok(Some(snapshot)) if flags.is_hidden(id) => list.hidden.push(snapshot),

@@ -84,6 +84,14 @@ pub struct GlobalArguments {
     pub timeout: Option<Duration>,
 }
 
+/// `-n`, of commands that write or delete.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DryRunArgument {
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
 /// Where the passphrase or key comes from. At most one.
 #[derive(Debug, Args)]
 pub struct UnlockArguments {

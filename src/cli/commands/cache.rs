@@ -1,5 +1,6 @@
 //! `cache`: what is kept locally and can be rebuilt from the repository at any time.
 
+use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
@@ -16,7 +17,7 @@ pub enum CacheCommand {
     /// Show where it is and how large
     Info,
     /// Drop it; the next command reads the index anew
-    Clear,
+    Clear(DryRunArgument),
 }
 
 /// Shows or drops the cache of the repository. Needs no key.
@@ -25,7 +26,11 @@ pub fn run(invocation: &Invocation, command: &CacheCommand) -> CommandResult<Rep
     let size =
         size(&directory).map_err(|error| CommandError::file("look into", &directory, &error))?;
     let place = directory.display();
-    if matches!(command, CacheCommand::Clear) {
+    if let CacheCommand::Clear(DryRunArgument { dry_run: true }) = command {
+        invocation
+            .output
+            .say(&format!("would clear {} at {place}", bytes(size)));
+    } else if let CacheCommand::Clear(_) = command {
         match std::fs::remove_dir_all(&directory) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}

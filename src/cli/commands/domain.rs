@@ -1,5 +1,6 @@
 //! `domain`: data that shares no key with the rest of the repository.
 
+use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::key::NewSecretArguments;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
@@ -25,9 +26,9 @@ pub enum DomainCommand {
         /// Do not ask
         #[arg(long)]
         yes: bool,
-        /// Only say what would be done
-        #[arg(short = 'n', long)]
-        dry_run: bool,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
 }
 
@@ -44,6 +45,10 @@ pub struct CreateArguments {
     /// The key of an erasable domain.
     #[command(flatten)]
     new: NewSecretArguments,
+
+    /// Whether anything is done.
+    #[command(flatten)]
+    dry_run: DryRunArgument,
 }
 
 /// Runs a subcommand.
@@ -51,25 +56,36 @@ pub fn run(invocation: &Invocation, command: &DomainCommand) -> CommandResult<Re
     match command {
         DomainCommand::Create(arguments) => create(invocation, arguments),
         DomainCommand::List => list(invocation),
-        DomainCommand::Destroy { name, yes, dry_run } => destroy(invocation, name, *yes, *dry_run),
+        DomainCommand::Destroy { name, yes, dry_run } => {
+            destroy(invocation, name, *yes, dry_run.dry_run)
+        }
     }
 }
 
 fn create(invocation: &Invocation, arguments: &CreateArguments) -> CommandResult<Report> {
     let mut open = invocation.open_repository()?;
     let name = &arguments.name;
-    if arguments.erasable {
-        let unlock = arguments.new.read(invocation)?;
-        open.repository.create_erasable_domain(
+    let unlock = match arguments.erasable {
+        true => Some(arguments.new.read(invocation)?),
+        false => None,
+    };
+    if arguments.dry_run.dry_run {
+        open.repository.check_new_domain(name, unlock.as_ref())?;
+        invocation
+            .output
+            .say(&format!("would create domain {}", text::line(name)));
+        return Ok(Report::with(json!({ "dry_run": true, "domain": name })));
+    }
+    match &unlock {
+        Some(unlock) => open.repository.create_erasable_domain(
             name,
             &NewCredential {
                 label: format!("domain {name}"),
-                unlock: &unlock,
+                unlock,
                 cost: Argon2Parameters::default(),
             },
-        )?;
-    } else {
-        open.repository.create_domain(name)?;
+        )?,
+        None => open.repository.create_domain(name)?,
     }
     invocation
         .output
@@ -116,15 +132,10 @@ fn destroy(invocation: &Invocation, name: &str, yes: bool, dry_run: bool) -> Com
     let mut open = invocation.open_repository()?;
     let shown = text::line(name);
     if dry_run {
-        let domains = open.repository.domain_names();
-        let state = match domains.iter().find(|domain| domain.name == name) {
-            None => "there is no such domain",
-            Some(domain) if !domain.erasable => "it is not erasable and would be refused",
-            Some(_) => "everything in it would become unreadable",
-        };
-        invocation
-            .output
-            .say(&format!("domain {shown}: {state}; nothing was done"));
+        open.repository.check_destruction(name)?;
+        invocation.output.say(&format!(
+            "would destroy domain {shown}: nothing in it could be read again"
+        ));
         return Ok(Report::with(json!({ "dry_run": true, "domain": name })));
     }
     if !yes {

@@ -278,6 +278,11 @@ fn carry_out(
         invocation
             .output
             .line(&format!("would forget {number}, keep {kept}"));
+        if mode.prune {
+            invocation
+                .output
+                .say("then a prune would free what no other snapshot needs");
+        }
         return Ok(Report::with(fields));
     }
     plan.execute(mode.force)?;

@@ -1,5 +1,6 @@
 //! `hold`: snapshots that nothing may delete.
 
+use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::Invocation;
@@ -25,6 +26,9 @@ pub enum HoldCommand {
         /// Why; sealed
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
     /// List holds
     List,
@@ -36,6 +40,9 @@ pub enum HoldCommand {
         /// Why; sealed
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
 }
 
@@ -46,9 +53,20 @@ pub fn run(invocation: &Invocation, command: &HoldCommand) -> CommandResult<Repo
             snapshot,
             until,
             reason,
-        } => add(invocation, snapshot, until.as_deref(), reason),
+            dry_run,
+        } => add(
+            invocation,
+            snapshot,
+            until.as_deref(),
+            reason,
+            dry_run.dry_run,
+        ),
         HoldCommand::List => list(invocation),
-        HoldCommand::Release { snapshot, reason } => release(invocation, snapshot, reason),
+        HoldCommand::Release {
+            snapshot,
+            reason,
+            dry_run,
+        } => release(invocation, snapshot, reason, dry_run.dry_run),
     }
 }
 
@@ -72,6 +90,7 @@ fn add(
     selector: &Selector,
     end: Option<&str>,
     reason: &str,
+    dry_run: bool,
 ) -> CommandResult<Report> {
     let end = end.map(|text| until(invocation, text)).transpose()?;
     let open = invocation.open_repository()?;
@@ -79,11 +98,21 @@ fn add(
     let everything = SelectionArguments::default();
     let (all, command) = (Visibility::All, "hold add");
     let snapshot = invocation.resolve_among(&set, selector, &everything, all, command)?;
-    let id = open.repository.add_hold(snapshot.id, end, reason)?;
     let shown = end.map_or_else(
         || "until it is released".to_owned(),
         |end| format!("until {}", invocation.moment(end)),
     );
+    if dry_run {
+        open.repository.check_hold(snapshot.id)?;
+        let id = snapshot.id.short();
+        invocation.output.say(&format!("would hold {id} {shown}"));
+        return Ok(Report::with(json!({
+            "dry_run": true,
+            "snapshot_id": snapshot.id.to_string(),
+            "until": end.map(Timestamp::to_rfc3339),
+        })));
+    }
+    let id = open.repository.add_hold(snapshot.id, end, reason)?;
     invocation
         .output
         .say(&format!("{} is held {shown}", snapshot.id.short()));
@@ -138,7 +167,12 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
     ))
 }
 
-fn release(invocation: &Invocation, selector: &Selector, reason: &str) -> CommandResult<Report> {
+fn release(
+    invocation: &Invocation,
+    selector: &Selector,
+    reason: &str,
+    dry_run: bool,
+) -> CommandResult<Report> {
     let open = invocation.open_repository()?;
     let set = invocation.list_snapshots(&open.repository)?;
     let everything = SelectionArguments::default();
@@ -155,14 +189,24 @@ fn release(invocation: &Invocation, selector: &Selector, reason: &str) -> Comman
             CommandError::usage(format!("no hold names snapshot {id}")).hint("icecore hold list")
         );
     }
-    for id in &ids {
-        open.repository.release_hold(*id, reason)?;
-    }
+    let verb = match dry_run {
+        true => {
+            open.repository.check_release()?;
+            "would release"
+        }
+        false => {
+            for id in &ids {
+                open.repository.release_hold(*id, reason)?;
+            }
+            "released"
+        }
+    };
     let number = text::counted(ids.len() as u64, "hold");
     invocation
         .output
-        .say(&format!("released {number} of {}", snapshot.id.short()));
+        .say(&format!("{verb} {number} of {}", snapshot.id.short()));
     Ok(Report::with(json!({
+        "dry_run": dry_run,
         "snapshot_id": snapshot.id.to_string(),
         "released": ids.len(),
     })))

@@ -1,5 +1,6 @@
 //! `repo init`: a new repository and its recovery kit.
 
+use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
@@ -39,6 +40,10 @@ pub struct InitArguments {
     /// Cost of guessing the passphrase.
     #[command(flatten)]
     cost: CostArguments,
+
+    /// Whether anything is done.
+    #[command(flatten)]
+    dry_run: DryRunArgument,
 }
 
 /// How expensive a passphrase is made to guess.
@@ -99,6 +104,9 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         }
     }
     let cost = arguments.cost.parameters()?;
+    if arguments.dry_run.dry_run {
+        return would_create(invocation, arguments, &directory);
+    }
     let unlock = invocation.unlock(Prompt::New)?;
     let started = Instant::now();
     let open = create(invocation, arguments, &directory, &unlock, cost)?;
@@ -143,6 +151,22 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         "recovery_kit": path.display().to_string(),
         "duration_seconds": duration.as_secs_f64(),
     })))
+}
+
+/// Nothing is asked for: a new passphrase would be typed in vain.
+fn would_create(
+    invocation: &Invocation,
+    arguments: &InitArguments,
+    directory: &Path,
+) -> CommandResult<Report> {
+    let cipher = arguments.cipher.suite().name();
+    let place = directory.display().to_string();
+    invocation.output.line(&format!(
+        "would create a repository at {place}   cipher {cipher}"
+    ));
+    Ok(Report::with(
+        json!({ "dry_run": true, "location": place, "cipher": cipher }),
+    ))
 }
 
 fn create(

@@ -1,19 +1,22 @@
 //! `key`: the passphrases and keys that open a repository.
 
+use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::init::CostArguments;
 use crate::cli::error::CommandResult;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::cli::unlock::{Given, Prompt, generate_key_file, refuse_inside, variable};
+use crate::cli::unlock::{
+    Given, Prompt, generate_key_file, refuse_existing, refuse_inside, refuse_unfit, variable,
+};
 use crate::env::SystemEntropy;
 use crate::format::certificate::Capabilities;
 use crate::format::slot::Unlock;
 use crate::repository::{CredentialSummary, NewCredential};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -27,9 +30,9 @@ pub enum KeyCommand {
         /// Which
         #[arg(value_name = "NAME|SLOT")]
         name: String,
-        /// Only say what would be done
-        #[arg(short = 'n', long)]
-        dry_run: bool,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
     /// Give the credential in use another passphrase or key
     Passwd(PasswdArguments),
@@ -38,6 +41,9 @@ pub enum KeyCommand {
         /// Where to [default: recovery-kit-ID.txt here]
         #[arg(long, value_name = "FILE")]
         kit: Option<PathBuf>,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
     /// Prove that the given passphrase or key opens the repository
     Test,
@@ -45,6 +51,9 @@ pub enum KeyCommand {
     Generate {
         /// The file; it must not exist yet
         file: PathBuf,
+        /// Whether anything is done.
+        #[command(flatten)]
+        dry_run: DryRunArgument,
     },
 }
 
@@ -62,6 +71,10 @@ pub struct AddArguments {
     /// Cost of guessing it.
     #[command(flatten)]
     cost: CostArguments,
+
+    /// Whether anything is done.
+    #[command(flatten)]
+    dry_run: DryRunArgument,
 }
 
 /// Options of `key passwd`.
@@ -74,6 +87,10 @@ pub struct PasswdArguments {
     /// Cost of guessing it.
     #[command(flatten)]
     cost: CostArguments,
+
+    /// Whether anything is done.
+    #[command(flatten)]
+    dry_run: DryRunArgument,
 }
 
 /// Where a new passphrase or key comes from; `ICECORE_NEW_PASSPHRASE` is one more way.
@@ -130,11 +147,11 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
     match command {
         KeyCommand::List => list(invocation),
         KeyCommand::Add(arguments) => add(invocation, arguments),
-        KeyCommand::Remove { name, dry_run } => remove(invocation, name, *dry_run),
+        KeyCommand::Remove { name, dry_run } => remove(invocation, name, dry_run.dry_run),
         KeyCommand::Passwd(arguments) => passwd(invocation, arguments),
-        KeyCommand::Export { kit } => export(invocation, kit.as_deref()),
+        KeyCommand::Export { kit, dry_run } => export(invocation, kit.as_deref(), dry_run.dry_run),
         KeyCommand::Test => test(invocation),
-        KeyCommand::Generate { file } => generate(invocation, file),
+        KeyCommand::Generate { file, dry_run } => generate(invocation, file, dry_run.dry_run),
     }
 }
 
@@ -199,16 +216,26 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
 
 fn add(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<Report> {
     let mut open = invocation.open_repository()?;
+    open.repository.check_new_credential(&arguments.label)?;
     let unlock = arguments.new.read(invocation)?;
+    let cost = arguments.cost.parameters()?;
+    let kind = kit::secret_kind(&unlock);
+    let shown = text::line(&arguments.label);
+    if arguments.dry_run.dry_run {
+        invocation
+            .output
+            .say(&format!("would add {shown}, opened with the given {kind}"));
+        return Ok(Report::with(
+            json!({ "dry_run": true, "name": arguments.label }),
+        ));
+    }
     let slot = open.repository.add_credential(&NewCredential {
         label: arguments.label.clone(),
         unlock: &unlock,
-        cost: arguments.cost.parameters()?,
+        cost,
     })?;
-    let kind = kit::secret_kind(&unlock);
     invocation.output.say(&format!(
-        "added {} (slot {}), opened with a {kind}; it was read back and opens the repository",
-        text::line(&arguments.label),
+        "added {shown} (slot {}), opened with a {kind}; it was read back and opens the repository",
         slot.short()
     ));
     Ok(Report::with(
@@ -219,17 +246,15 @@ fn add(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<Repor
 fn remove(invocation: &Invocation, name: &str, dry_run: bool) -> CommandResult<Report> {
     let mut open = invocation.open_repository()?;
     if dry_run {
-        let credentials = open.repository.credentials()?;
-        let found = credentials.iter().filter(|credential| {
-            credential.label == name || credential.slot.to_string().starts_with(name)
-        });
-        let found = found.count();
-        let what = text::counted(found as u64, "credential");
+        let (slot, label) = open.repository.check_removal(name)?;
         invocation.output.say(&format!(
-            "{} fits {what}; nothing was removed",
-            text::line(name)
+            "would remove {} (slot {})",
+            text::line(&label),
+            slot.short()
         ));
-        return Ok(Report::with(json!({ "dry_run": true, "matching": found })));
+        return Ok(Report::with(
+            json!({ "dry_run": true, "name": label, "slot": slot.to_string() }),
+        ));
     }
     let writer = open.repository.remove_credential(name)?;
     invocation
@@ -245,10 +270,21 @@ fn remove(invocation: &Invocation, name: &str, dry_run: bool) -> CommandResult<R
 
 fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult<Report> {
     let mut open = invocation.open_repository()?;
+    open.repository.check_key_change()?;
     let unlock = arguments.new.read(invocation)?;
     let cost = arguments.cost.parameters()?;
-    let slot = open.repository.change_unlock(&unlock, cost)?;
     let kind = kit::secret_kind(&unlock);
+    if arguments.dry_run.dry_run {
+        let slot = open.repository.access().slot();
+        let old = slot.short();
+        invocation.output.say(&format!(
+            "would replace slot {old} by a new one that the given {kind} opens"
+        ));
+        return Ok(Report::with(
+            json!({ "dry_run": true, "slot": slot.to_string() }),
+        ));
+    }
+    let slot = open.repository.change_unlock(&unlock, cost)?;
     invocation.output.say(&format!(
         "changed: slot {} is opened with the new {kind}; the old one opens nothing any more",
         slot.short()
@@ -258,9 +294,19 @@ fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult
     ))
 }
 
-fn export(invocation: &Invocation, kit: Option<&std::path::Path>) -> CommandResult<Report> {
+fn export(invocation: &Invocation, kit: Option<&Path>, dry_run: bool) -> CommandResult<Report> {
     let (open, kind) = opened_with(invocation)?;
     let path = kit::path(kit, &open);
+    if dry_run {
+        refuse_unfit(&path, &open.directory)?;
+        let shown = path.display().to_string();
+        invocation
+            .output
+            .say(&format!("would write the recovery kit to {shown}"));
+        return Ok(Report::with(
+            json!({ "dry_run": true, "recovery_kit": shown }),
+        ));
+    }
     kit::write(invocation, &open, kind, &path)?;
     invocation
         .output
@@ -298,9 +344,17 @@ fn test(invocation: &Invocation) -> CommandResult<Report> {
     })))
 }
 
-fn generate(invocation: &Invocation, file: &std::path::Path) -> CommandResult<Report> {
+fn generate(invocation: &Invocation, file: &Path, dry_run: bool) -> CommandResult<Report> {
     if invocation.global.repo.is_some() {
         refuse_inside(file, Some(&invocation.directory()?))?;
+    }
+    if dry_run {
+        refuse_existing(file)?;
+        let shown = file.display().to_string();
+        invocation
+            .output
+            .say(&format!("would write a new key to {shown}"));
+        return Ok(Report::with(json!({ "dry_run": true, "key_file": shown })));
     }
     generate_key_file(file, &SystemEntropy)?;
     invocation

@@ -16,7 +16,7 @@ use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Condemned, Hide};
 use crate::format::snapshot::SnapshotLinks;
-use crate::id::{BlobId, ObjectId, SessionId, SnapshotId};
+use crate::id::{BlobId, ObjectId, SessionId, SnapshotId, WriterId};
 use crate::repository::{RecordLoadError, Repository, SessionError, object_key};
 use crate::store::StoreExt;
 
@@ -30,7 +30,9 @@ pub struct NotMaintainer(pub &'static str);
 pub struct Commit {
     /// The snapshot.
     pub id: SnapshotId,
-    /// The session that wrote it.
+    /// Who wrote it.
+    pub writer: WriterId,
+    /// In which session.
     pub session: SessionId,
     /// Its root directory's links blob.
     pub root: BlobId,
@@ -60,6 +62,7 @@ impl Repository {
                 .map_err(|source| RecordLoadError::Content { key, source })?;
             commits.push(Commit {
                 id,
+                writer: record.authorship.writer,
                 session: record.authorship.session,
                 root: links.root,
             });

@@ -10,6 +10,7 @@ use crate::format::keyring::{Bundle, DomainSecret, EpochSecret, Keyring, RingKey
 use crate::format::record::Signer;
 use crate::id::{DomainTag, EpochTag, KeyId, SlotId, WriterId};
 use crate::repository::keys::KeyError;
+use crate::repository::keys::memory::SignedStatement;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +27,9 @@ pub struct Access {
     pub(super) slot: SlotId,
     pub(super) bundle: Bundle,
     pub(super) ring: Option<Keyring>,
-    pub(super) statement: EpochStatement,
+    pub(super) statement: SignedStatement,
+    /// The number of the statement that the repository shows, where a newer one is remembered.
+    pub(super) replayed: Option<u64>,
     id_keys: HashMap<DomainTag, IdKey>,
     unwrapped: Mutex<HashMap<KeyName, Arc<SessionKey>>>,
 }
@@ -50,7 +53,7 @@ impl Access {
         slot: SlotId,
         bundle: Bundle,
         ring: Option<Keyring>,
-        statement: EpochStatement,
+        statement: SignedStatement,
     ) -> Self {
         let ring_domains = ring.iter().flat_map(|ring| &ring.domains);
         let id_keys = ring_domains
@@ -63,6 +66,7 @@ impl Access {
             bundle,
             ring,
             statement,
+            replayed: None,
             id_keys,
             unwrapped: Mutex::default(),
         }
@@ -95,7 +99,7 @@ impl Access {
 
     /// The newest statement of epochs and revocations.
     pub fn statement(&self) -> &EpochStatement {
-        &self.statement
+        &self.statement.content
     }
 
     /// Signs records as this credential.
@@ -120,8 +124,23 @@ impl Access {
             .chain(ring.filter(move |r| !own.clone().any(|o| o.tag == r.tag)))
     }
 
+    /// Whether what this credential writes would count, and be sealed to keys that are in use.
+    pub(in crate::repository) fn check_standing(&self) -> Result<(), KeyError> {
+        let statement = self.statement();
+        let writer = self.writer();
+        match self.replayed {
+            Some(shown) => Err(KeyError::Replayed {
+                shown,
+                seen: statement.number,
+            }),
+            None if statement.revoked.contains(&writer) => Err(KeyError::Revoked(writer)),
+            None => Ok(()),
+        }
+    }
+
     /// The domain to write into: the named one, or the credential's default.
     pub fn domain(&self, name: Option<&str>) -> Result<DomainKeys, KeyError> {
+        self.check_standing()?;
         let wanted = name.unwrap_or("");
         let missing = || KeyError::NoSuchDomain(wanted.to_owned());
         let secret = match name {
@@ -132,7 +151,7 @@ impl Access {
             },
         }
         .ok_or_else(missing)?;
-        let public = self.statement.domain(secret.tag).ok_or_else(missing)?;
+        let public = self.statement().domain(secret.tag).ok_or_else(missing)?;
         if public.erased {
             return Err(KeyError::Erased(secret.name.clone()));
         }
@@ -146,12 +165,18 @@ impl Access {
 
     /// Maintenance's current public key.
     pub fn maintenance(&self) -> &EpochPublic {
-        &self.statement.maintenance
+        &self.statement().maintenance
     }
 
     /// M, of a full credential.
     pub(in crate::repository) fn ring_key(&self) -> Option<&RingKey> {
         self.bundle.ring.as_ref()
+    }
+
+    /// The keyring, for a change of it.
+    pub(super) fn ring_to_change(&self) -> Result<Keyring, KeyError> {
+        self.check_standing()?;
+        self.full_ring().cloned()
     }
 
     pub(super) fn full_ring(&self) -> Result<&Keyring, KeyError> {

@@ -184,15 +184,17 @@ pub(super) fn put_ring(
     Ok(id)
 }
 
+/// Returns the bytes that were stored.
 pub(super) fn put_statement(
     store: &dyn Store,
     statement: &EpochStatement,
     root: &SigningKey,
-) -> Result<(), KeyError> {
+) -> Result<Vec<u8>, KeyError> {
     let bytes = statement.encode(root);
     let id = ObjectId(*blake3::hash(&bytes).as_bytes());
     let key = layout::numbered(layout::STATEMENTS, statement.number, &id);
-    Ok(put_named(store, key, &bytes)?)
+    put_named(store, key, &bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn put_slot(store: &dyn Store, bytes: &[u8]) -> Result<ObjectId, KeyError> {

@@ -5,10 +5,13 @@
 
 use crate::crypto::SigningKey;
 use crate::format::certificate::Capabilities;
+use crate::format::document::EpochStatement;
 use crate::format::keyring::DomainSecret;
 use crate::format::slot::Unlock;
+use crate::id::DomainTag;
 use crate::repository::Repository;
 use crate::repository::keys::create::{new_domain, put_statement};
+use crate::repository::keys::memory::SignedStatement;
 use crate::repository::keys::{KeyError, NewCredential};
 
 /// A domain as it is listed.
@@ -37,13 +40,25 @@ impl Repository {
         self.access.domains().map(name).collect()
     }
 
+    /// Fails where making a domain would: its name is taken, or this credential may not. `outside`
+    /// is what would open an erasable one. Changes nothing.
+    pub fn check_new_domain(&self, name: &str, outside: Option<&Unlock>) -> Result<(), KeyError> {
+        if matches!(outside, Some(Unlock::Passphrase(_))) {
+            return Err(KeyError::PassphraseForErasable);
+        }
+        if self.access.domains().any(|domain| domain.name == name) {
+            return Err(KeyError::DomainExists(name.to_owned()));
+        }
+        self.check_key_change()
+    }
+
     /// Makes a domain whose secrets are in the keyring: every full credential opens it.
     pub fn create_domain(&mut self, name: &str) -> Result<(), KeyError> {
-        self.refuse_existing(name)?;
+        self.check_new_domain(name, None)?;
         let (secret, public) = new_domain(name, false, &*self.entropy)?;
-        let mut ring = self.access.full_ring()?.clone();
+        let mut ring = self.access.ring_to_change()?;
         ring.domains.push(secret);
-        let mut statement = self.access.statement.clone();
+        let mut statement = self.access.statement().clone();
         statement.domains.push(public);
         self.publish(statement)?;
         self.replace_ring(ring)?;
@@ -56,16 +71,14 @@ impl Repository {
         name: &str,
         new: &NewCredential<'_>,
     ) -> Result<(), KeyError> {
-        if matches!(new.unlock, Unlock::Passphrase(_)) {
-            return Err(KeyError::PassphraseForErasable);
-        }
-        self.refuse_existing(name)?;
+        self.check_new_domain(name, Some(new.unlock))?;
+        self.check_new_credential(&new.label)?;
+        let mut ring = self.access.ring_to_change()?;
         let (secret, public) = new_domain(name, true, &*self.entropy)?;
-        let mut statement = self.access.statement.clone();
+        let mut statement = self.access.statement().clone();
         statement.domains.push(public);
         self.publish(statement)?;
         // The keyring learns the name and nothing else.
-        let mut ring = self.access.full_ring()?.clone();
         ring.domains.push(DomainSecret {
             id_key: None,
             epochs: Vec::new(),
@@ -80,14 +93,9 @@ impl Repository {
     /// Destroys an erasable domain: its slots go, and a signed statement says so. The key outside
     /// must be destroyed too, by whoever keeps it: copies of the slots may exist.
     pub fn destroy_domain(&mut self, name: &str) -> Result<(), KeyError> {
-        let mut ring = self.access.full_ring()?.clone();
-        let found = ring.domains.iter().find(|domain| domain.name == name);
-        let domain = found.ok_or_else(|| KeyError::NoSuchDomain(name.to_owned()))?;
-        if !domain.erasable {
-            return Err(KeyError::NotErasable(name.to_owned()));
-        }
-        let tag = domain.tag;
-        let mut statement = self.access.statement.clone();
+        let tag = self.check_destruction(name)?;
+        let mut ring = self.access.ring_to_change()?;
+        let mut statement = self.access.statement().clone();
         let publics = statement.domains.iter_mut();
         publics
             .filter(|d| d.tag == tag)
@@ -105,23 +113,30 @@ impl Repository {
         self.reopen_access()
     }
 
-    fn refuse_existing(&self, name: &str) -> Result<(), KeyError> {
-        match self.access.domains().any(|domain| domain.name == name) {
-            true => Err(KeyError::DomainExists(name.to_owned())),
-            false => Ok(()),
+    /// The tag of the domain that [`Repository::destroy_domain`] would destroy; fails where that
+    /// would. Changes nothing.
+    pub fn check_destruction(&self, name: &str) -> Result<DomainTag, KeyError> {
+        let ring = self.access.ring_to_change()?;
+        let found = ring.domains.iter().find(|domain| domain.name == name);
+        let domain = found.ok_or_else(|| KeyError::NoSuchDomain(name.to_owned()))?;
+        match domain.erasable {
+            true => Ok(domain.tag),
+            false => Err(KeyError::NotErasable(name.to_owned())),
         }
     }
 
-    fn publish(
-        &mut self,
-        mut statement: crate::format::document::EpochStatement,
-    ) -> Result<(), KeyError> {
-        let root = SigningKey::from_seed(self.access.full_ring()?.root.clone());
+    /// Publishes the next statement, durably.
+    pub(super) fn publish(&mut self, mut statement: EpochStatement) -> Result<(), KeyError> {
+        let root = SigningKey::from_seed(self.access.ring_to_change()?.root.clone());
         statement.number += 1;
         statement.created = self.clock.now();
-        put_statement(self.store(), &statement, &root)?;
+        let bytes = put_statement(self.store(), &statement, &root)?;
         self.store().barrier()?;
-        self.access.statement = statement;
+        self.access.statement = SignedStatement {
+            content: statement,
+            bytes,
+        };
+        self.remember_published();
         Ok(())
     }
 

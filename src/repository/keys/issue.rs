@@ -63,6 +63,21 @@ impl Repository {
         Ok(ring.credentials.iter().map(summary).collect())
     }
 
+    /// Fails where a change of keys would: this credential is not a full one, is revoked, or the
+    /// repository shows an older statement than was seen. Changes nothing.
+    pub fn check_key_change(&self) -> Result<(), KeyError> {
+        self.access.ring_to_change().map(drop)
+    }
+
+    /// Fails where [`Repository::add_credential`] would for this name. Changes nothing.
+    pub fn check_new_credential(&self, label: &str) -> Result<(), KeyError> {
+        let ring = self.access.ring_to_change()?;
+        match ring.credentials.iter().any(|other| other.label == label) {
+            true => Err(KeyError::CredentialExists(label.to_owned())),
+            false => Ok(()),
+        }
+    }
+
     /// Issues another full credential and proves that it opens the repository.
     pub fn add_credential(&mut self, new: &NewCredential<'_>) -> Result<SlotId, KeyError> {
         self.issue(new, Capabilities::FULL, None)
@@ -75,8 +90,9 @@ impl Repository {
         capabilities: Capabilities,
         domain: Option<&DomainSecret>,
     ) -> Result<SlotId, KeyError> {
+        self.check_new_credential(&new.label)?;
         let entropy = &*self.entropy;
-        let ring = self.access.full_ring()?;
+        let mut ring = self.access.ring_to_change()?;
         let root = SigningKey::from_seed(ring.root.clone());
         let created = self.clock.now();
         let repository = self.config.repository;
@@ -108,9 +124,8 @@ impl Repository {
             },
             domains: domain.cloned().into_iter().collect(),
             maintenance: Vec::new(),
-            statement: self.access.statement.number,
+            statement: self.access.statement().number,
         };
-        let mut ring = ring.clone();
         ring.credentials.push(CredentialRecord {
             slot: owner.id,
             writer,
@@ -136,7 +151,7 @@ impl Repository {
     ) -> Result<SlotId, KeyError> {
         let entropy = &*self.entropy;
         let old = self.access.slot;
-        let mut ring = self.access.full_ring()?.clone();
+        let mut ring = self.access.ring_to_change()?;
         let root = SigningKey::from_seed(ring.root.clone());
         let owner = SlotOwner::create(
             self.suite,
@@ -146,8 +161,11 @@ impl Repository {
             self.access.root(),
             entropy,
         )?;
-        let bundle = self.access.bundle.encode();
-        let slot = owner.seal(self.suite, &bundle, &root, entropy)?;
+        let bundle = Bundle {
+            statement: self.access.statement().number,
+            ..self.access.bundle.clone()
+        };
+        let slot = owner.seal(self.suite, &bundle.encode(), &root, entropy)?;
         put_slot(self.store(), &slot)?;
         self.store().barrier()?;
         open_access(self.store(), &self.config, self.suite, unlock)?;
@@ -160,13 +178,30 @@ impl Repository {
         self.replace_ring(ring)?;
         self.delete_slot(old)?;
         self.access.slot = owner.id;
+        self.access.bundle = bundle;
         Ok(owner.id)
     }
 
     /// Removes a credential by its name or the start of its slot's id. It takes back nothing that
     /// its holder has read or copied: `key rotate` draws new keys.
     pub fn remove_credential(&mut self, name: &str) -> Result<WriterId, KeyError> {
-        let mut ring = self.access.full_ring()?.clone();
+        let record = self.credential_to_remove(name)?;
+        let mut ring = self.access.ring_to_change()?;
+        ring.credentials.retain(|other| other.slot != record.slot);
+        self.replace_ring(ring)?;
+        self.delete_slot(record.slot)?;
+        Ok(record.writer)
+    }
+
+    /// The slot and the name of the credential that [`Repository::remove_credential`] would remove;
+    /// fails where that would. Changes nothing.
+    pub fn check_removal(&self, name: &str) -> Result<(SlotId, String), KeyError> {
+        let record = self.credential_to_remove(name)?;
+        Ok((record.slot, record.label))
+    }
+
+    fn credential_to_remove(&self, name: &str) -> Result<CredentialRecord, KeyError> {
+        let ring = self.access.ring_to_change()?;
         let matches = |record: &CredentialRecord| {
             record.label == name || name.len() >= 4 && record.slot.to_string().starts_with(name)
         };
@@ -179,10 +214,7 @@ impl Repository {
         if full(&&record) && ring.credentials.iter().filter(full).count() == 1 {
             return Err(KeyError::LastCredential(record.label));
         }
-        ring.credentials.retain(|other| other.slot != record.slot);
-        self.replace_ring(ring)?;
-        self.delete_slot(record.slot)?;
-        Ok(record.writer)
+        Ok(record)
     }
 
     /// Stores the next keyring, and deletes the older ones once it is durable. Of two at the same

@@ -1,12 +1,13 @@
 //! Opening a repository's keys: slots, then the keyring, then the newest statement.
 
 use crate::crypto::{Suite, VerifyingKey};
-use crate::format::document::{Config, EpochStatement};
+use crate::format::document::Config;
 use crate::format::keyring::{Bundle, Keyring, RingKey};
 use crate::format::layout;
 use crate::format::slot::{OpenedSlot, Slot, SlotError, SlotKdf, Unlock};
 use crate::id::SlotId;
 use crate::limits;
+use crate::repository::keys::memory::SignedStatement;
 use crate::repository::keys::{Access, KeyError};
 use crate::store::{ObjectKey, Store, StoreExt};
 
@@ -129,20 +130,25 @@ fn newest_statement(
     store: &dyn Store,
     root: &VerifyingKey,
     lowest: u64,
-) -> Result<EpochStatement, KeyError> {
+) -> Result<SignedStatement, KeyError> {
     let mut damage = None;
+    let mut older = None;
     for (number, name) in numbered(store, layout::STATEMENTS)? {
         let bytes = store.get(&name, limits::KEY_OBJECT_BYTES_MAX)?;
-        match EpochStatement::decode(&bytes, root) {
-            Ok(statement) if statement.number == number && number >= lowest => {
-                return Ok(statement);
-            }
-            // An old statement under a new name, or older than the credential: a replay.
-            Ok(_) => {}
+        match SignedStatement::decode(bytes, root) {
+            // An old statement under a new name: a replay.
+            Ok(statement) if statement.content.number != number => {}
+            Ok(statement) if number >= lowest => return Ok(statement),
+            Ok(_) => older = older.or(Some(number)),
             Err(error) => damage = damage.or(Some(error)),
         }
     }
-    Err(damage.map_or(KeyError::Missing("statement"), |error| {
-        KeyError::Format("statement", error)
-    }))
+    Err(match (damage, older) {
+        (Some(error), _) => KeyError::Format("statement", error),
+        (None, Some(shown)) => KeyError::Replayed {
+            shown,
+            seen: lowest,
+        },
+        (None, None) => KeyError::Missing("statement"),
+    })
 }

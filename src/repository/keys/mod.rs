@@ -8,12 +8,16 @@ mod create;
 mod domains;
 mod issue;
 mod load;
+mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use access::{Access, DomainKeys};
 pub use create::{NewKeys, create_keys};
 pub use domains::DomainName;
 pub use issue::{CredentialSummary, NewCredential};
 pub use load::open_access;
+pub(in crate::repository) use memory::StatementMemory;
 
 use crate::crypto::{KdfError, KemError};
 use crate::env::EntropyError;
@@ -52,6 +56,17 @@ pub enum KeyError {
     /// There is no keyring or statement that this credential opens.
     #[error("the repository has no {0} that this credential opens")]
     Missing(&'static str),
+    /// The repository shows an older statement than one that was seen before.
+    #[error("the repository shows statement {shown} of its keys, but {seen} was seen before")]
+    Replayed {
+        /// The number of the newest statement there.
+        shown: u64,
+        /// The highest number that this machine or the credential knows of.
+        seen: u64,
+    },
+    /// The credential was revoked: nothing that it signs counts.
+    #[error("this credential was revoked ({0}): what it writes does not count")]
+    Revoked(WriterId),
     /// Another change of keys happened at the same time.
     #[error("another change of keys is going on")]
     Concurrent,
@@ -61,6 +76,9 @@ pub enum KeyError {
     /// No credential fits the given name.
     #[error("no credential is called {0:?}")]
     NoSuchCredential(String),
+    /// A credential with this name exists.
+    #[error("there is a credential called {0:?} already")]
+    CredentialExists(String),
     /// The last full credential cannot be removed.
     #[error("{0:?} is the last full credential: without it nobody could open the repository")]
     LastCredential(String),

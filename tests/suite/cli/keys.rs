@@ -189,3 +189,77 @@ fn the_repository_is_for_its_owner_only() {
         assert!(!found);
     }
 }
+
+#[test]
+fn keys_that_were_put_back_are_noticed() {
+    let world = TestEnvironment::new();
+    world.write("data/a", "1");
+    world.run(&["snapshot", "data"]).expect(0);
+    world.run(&["domain", "create", "other"]).expect(0);
+    let mut statements = tree(&world.path("repo/keys/statements"));
+    let (newest, _) = statements.pop().unwrap();
+    fs::remove_file(newest).unwrap();
+    let listed = world.run(&["snapshots"]).expect(0);
+    assert!(listed.stderr.contains("2 was seen"), "{}", listed.stderr);
+    world
+        .run(&["restore", "latest", "--target", "out"])
+        .expect(0);
+    let before = tree(&world.path("repo"));
+    for command in [
+        &["snapshot", "data"][..],
+        &["forget", "latest"],
+        &["hold", "add", "latest"],
+        &["prune"],
+        &["domain", "create", "third"],
+    ] {
+        let refused = world.run(command).expect(11);
+        assert!(refused.stderr.contains("cache clear"), "{}", refused.stderr);
+    }
+    assert!(tree(&world.path("repo")) == before);
+    world.run(&["cache", "clear"]).expect(0);
+    world.run(&["snapshot", "data"]).expect(0);
+}
+
+/// An empty home with the kit and the repository restores: by the kit's own lines.
+#[test]
+fn the_kit_and_the_repository_are_enough() {
+    let mut world = TestEnvironment::bare();
+    world.set("ICECORE_REPO", "repo");
+    world.run(&["key", "generate", "key"]).expect(0);
+    world.init(&["--key-file", "key", "--kit", "kit"]).expect(0);
+    let database = world.database("app.db", 100);
+    let snapshot = ["snapshot", "app.db", "--key-file", "key"];
+    world.run(&snapshot).expect(0);
+    let kit = fs::read_to_string(world.path("kit")).unwrap();
+
+    // Another machine: nothing but the repository, the kit and the key.
+    fs::remove_file(database).unwrap();
+    fs::remove_dir_all(world.path("home")).unwrap();
+    fs::create_dir(world.path("home")).unwrap();
+    world.unset("ICECORE_REPO");
+    let commands: Vec<&str> = kit
+        .lines()
+        .filter_map(|line| line.split_once(": ")?.1.trim().strip_prefix("icecore "))
+        .collect();
+    assert!(commands.len() >= 4, "{kit}");
+    let mut ran = 0;
+    for command in commands {
+        let command = command.replace("--source NAME", "--source sqlite:app.db");
+        let command = command.replace("KEY", "key").replace("DIRECTORY", "back");
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let words: Vec<&str> = words.iter().map(|word| word.trim_matches('\'')).collect();
+        world.run(&words).expect(0);
+        ran += usize::from(words[0] == "restore");
+    }
+    assert_eq!(ran, 1, "{kit}");
+    let back = world.path("back");
+    let restored = match back.is_dir() {
+        true => back.join("app.db"),
+        false => back,
+    };
+    let rows: u32 = rusqlite::Connection::open(restored)
+        .unwrap()
+        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 100);
+}
