@@ -38,7 +38,7 @@ def at_most(limit, type_):
     return check_length
 
 
-IDS = objects.IDS
+IDS = ["b32"]
 BODY = S(roots=[("b", "b")], facts=[("b", {"": fact})],
          exclusions=at_most(10_000, [("b", "t", Optional("t"), "u64", "u64")]),
          problems=at_most(10_000, [("b", "t")]), labels={"": "t"}, program="t", user="t")
@@ -118,8 +118,8 @@ def derivation(data, given):
 
 def wrap(data, given):
     need(len(data) == 1168, "length")
-    ml_kem, x25519 = crypto.kem_keys(given["seed"])
-    public = ml_kem.public_key().public_bytes_raw() + crypto.crypto_scalarmult_base(x25519)
+    ml_kem, _, x25519 = crypto.kem_keys(given["seed"])
+    public = ml_kem.public_key().public_bytes_raw() + x25519
     return {"key": crypto.unwrap(given["suite"], given["seed"], given["context"], data),
             "public_blake3": crypto.hash_of(public)}
 
@@ -165,9 +165,7 @@ def record(data, given):
 def pack(data, given):
     holder, _, _ = holder_of(given["keys"])
     envelope, rows = blobs.open_pack(data, holder)
-    reader = blobs.Blobs(holder, lambda *_: (envelope, data))
-    reader.add(None, None, rows)
-    reader.compute_depths()
+    reader = blobs.Blobs(holder, lambda *_: (envelope, data), [(None, None, rows)])
     listed = [row_fields(row) for row in rows]
     for row, fields in zip(rows, listed if holder.id_keys else []):
         fields["content"] = plain(reader.read(row.id, row.kind))
@@ -219,7 +217,7 @@ READERS = {
     "padding": padding, "layout": layout, "suite": suite, "derivation": derivation, "wrap": wrap, "slot": slot,
     "config": lambda data, _: keys.read_config(data), "keyring": keyring, "record": record, "pack": pack, "codec": codec,
     "statement": lambda data, given: keys.read_statement(data, given["root"]), "links": links, "entries": entries,
-    "names": lambda data, _: tree.read_names(data),
+    "names": lambda data, _: tree.check_names(cbor(["b"], data)),
 }
 HEX = {"key", "nonce", "associated_data", "slot", "salt", "seed", "context", "repository", "root", "name"}
 

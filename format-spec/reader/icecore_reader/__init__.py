@@ -1,1 +1,0 @@
-"""A second reader of icecore repositories, written from `format-spec/` alone."""

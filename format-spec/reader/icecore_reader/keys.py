@@ -7,22 +7,18 @@ PUBLIC, SECRET = ("b16", "b1216"), ("b16", "b32")
 CONFIG = S(repository="b16", suite="u8", created="i", root="b32", chunks=("u32",) * 4, settle_milliseconds="u32")
 STATEMENT = S(number="u64", created="i", maintenance=PUBLIC,
               domains=[S(tag="b16", current=PUBLIC, erasable="?", erased="?")], revoked=["b16"])
-# Repository, writer, public key, capabilities, domains, issued; signature.
-CERTIFICATE = (("b16", "b16", "b32", "u8", ["b16"], "i"), "b64")
+CERTIFICATE = (("b16", "b16", "b32", "u8", ["b16"], "i"), "b64")  # in the order of chapter 04
 DOMAIN = S(tag="b16", name="t", erasable="?", id_key=Optional("b32"), epochs=[SECRET])
 BUNDLE = S(label="t", writer="b16", signing="b32", certificate=CERTIFICATE, ring=Optional(("u64", "b32")),
            domains=[DOMAIN], maintenance=[SECRET], statement="u64")
 CREDENTIAL = S(slot="b16", writer="b16", label="t", capabilities="u8", domains=["b16"], created="i", public="b1216")
 KEYRING = S(number="u64", root="b32", domains=[DOMAIN], maintenance=[SECRET], credentials=[CREDENTIAL])
 
-
 def _document(data, kind, type_):
     need(len(data) <= KEY_OBJECT_MAX and hash_of(data[:-32]) == data[-32:], "wrong checksum")
     cursor = Cursor(data[:-32])
     need(cursor.take(10) == b"ICEDOCU\0" + bytes([1, kind]), "not this document, or another version")
-    body = cursor.take(cursor.count(KEY_OBJECT_MAX))
-    return cbor(type_, body), signature_at(cursor)
-
+    return cbor(type_, cursor.take(cursor.count(KEY_OBJECT_MAX))), signature_at(cursor)
 
 def read_config(data):
     config, signed = _document(data, 1, CONFIG)
@@ -32,12 +28,10 @@ def read_config(data):
     need(average & average - 1 == 0 and page % 4096 == 0 and 4096 <= page <= CHUNK_MAX, "sizes")
     return config
 
-
 def read_statement(data, root):
     statement, signed = _document(data, 2, STATEMENT)
     verify(root, "statement", *signed, "format")
     return statement
-
 
 def read_certificate(data, repository, root):
     """The certified tuple."""
@@ -48,12 +42,10 @@ def read_certificate(data, repository, root):
     verify(root, "certificate", data[1:-66], signature, "rights")
     return certified
 
-
 def _sealed(cursor):
     """Associated data (all that comes before), the nonce, the ciphertext."""
     associated, part = cursor.data[: cursor.at], Cursor(cursor.take(cursor.count(KEY_OBJECT_MAX)))
     return part.take(24), associated, part.data[24:]
-
 
 def open_slot(data, suite, repository, passphrase=None, key=None):
     """The slot's id, the pinned root and the bundle. Refusal `key`: not this slot's key."""
@@ -71,7 +63,6 @@ def open_slot(data, suite, repository, passphrase=None, key=None):
     verify(secret[32:], "slot", *signed, "changed")
     bundle_key = unwrap(suite, secret[:32], slot, wrapped, "changed")
     return slot, secret[32:], cbor(BUNDLE, aead_open(suite, role_key(bundle_key, 14), *sealed_bundle, "changed"))
-
 
 def open_keyring(data, suite, repository, key, root):
     cursor = Cursor(data)

@@ -9,120 +9,92 @@ from .crypto import hash_of
 from .tree import Restorer
 from .wire import KEY_OBJECT_MAX, PACK_MAX, RECORD_MAX, Cursor, Refused, cbor, need
 
-
 class Repository:
-    def __init__(self, root, passphrase=None, key=None):
-        self.root = pathlib.Path(root)
-        self.config = keys.read_config(self.get("config", KEY_OBJECT_MAX))
-        self.suite, self.id = self.config["suite"], self.config["repository"]
-        self.pinned, bundle = self.unlock(passphrase, key)
-        need(self.pinned == self.config["root"], "the config has another root", "rights")
-        self.statement = self.newest("keys/statements", lambda data: keys.read_statement(data, self.pinned))
+    def __init__(self, root, *secret):
+        self.root, self.holder = pathlib.Path(root), objects.Keyholder()
+        config = keys.read_config(self.get("config", KEY_OBJECT_MAX))
+        here = _, self.id = config["suite"], config["repository"]
+        slot = self.last("keys/slots", lambda data: keys.open_slot(data, *here, *secret), "key")
+        _, self.pinned, bundle = slot
+        need(self.pinned == config["root"], "the config has another root", "rights")
+        self.statement = self.last("keys/statements", lambda data: keys.read_statement(data, self.pinned))
         need(self.statement["number"] >= bundle["statement"], "an old statement", "rights")
-        sources, self.holder = [bundle], objects.Keyholder()
-        if bundle["ring"]:
-            sources.append(self.newest("keys/rings", lambda data: keys.open_keyring(
-                data, self.suite, self.id, bundle["ring"][1], self.pinned)))
-        for source in sources:
+        ring = lambda data: keys.open_keyring(data, *here, bundle["ring"][1], self.pinned)
+        for source in [bundle, self.last("keys/rings", ring)] if bundle["ring"] else [bundle]:
             self.holder.maintenance.update(source["maintenance"])
             for domain in source["domains"]:
                 self.holder.domains.update({(domain["tag"], epoch): seed for epoch, seed in domain["epochs"]})
                 if domain["id_key"]:
                     self.holder.id_keys[domain["tag"]] = domain["id_key"]
-
     def get(self, key, limit):
+        """An object's bytes; where its name ends with a hash, they have it."""
         try:
             need((self.root / key).stat().st_size <= limit, f"{key} is too large")
-            return (self.root / key).read_bytes()
+            data = (self.root / key).read_bytes()
         except OSError as error:
             raise Refused("missing", str(error)) from None
-
+        id_ = key.split("/")[-1].split("-")[-1]
+        need(len(id_) != 64 or hash_of(data).hex() == id_, f"{key} is not what its name says", "identity")
+        return data
     def list(self, prefix):
         found = (self.root / prefix).rglob("*")
         return sorted(str(path.relative_to(self.root)) for path in found if path.is_file() and path.name[0] != ".")
-
-    def named(self, key, limit):
-        data = self.get(key, limit)
-        need(hash_of(data).hex() == key.split("/")[-1].split("-")[-1], f"{key} is not what its name says", "identity")
-        return data
-
-    def unlock(self, passphrase, key):
-        """The pinned root and the bundle of the first slot that opens."""
-        for name in self.list("keys/slots"):
-            try:
-                return keys.open_slot(self.named(name, KEY_OBJECT_MAX), self.suite, self.id, passphrase, key)[1:]
-            except Refused as refusal:
-                if refusal.kind != "key":
-                    raise
-        raise Refused("key", "no slot opens with this")
-
-    def newest(self, prefix, read):
+    def last(self, prefix, read, kind="missing"):
+        """What the object with the last name gives that is good, and not an old one under a new name."""
         for name in reversed(self.list(prefix)):
             try:
-                found = read(self.named(name, KEY_OBJECT_MAX))
+                found, (number, *hash_) = read(self.get(name, KEY_OBJECT_MAX)), name.split("/")[-1].split("-")
+                if not hash_ or found["number"] == int(number, 16):
+                    return found
             except Refused:
-                continue
-            if found["number"] == int(name.split("/")[-1].split("-")[0], 16):
-                return found
-        raise Refused("missing", f"nothing good under {prefix}")
-
-    def record(self, key, wanted, read):
-        return objects.Record(read(key, RECORD_MAX), wanted, self.id, self.pinned)
-
+                pass
+        raise Refused(kind, f"nothing in {prefix} opens with this")
+    def record(self, key, wanted):
+        return objects.Record(self.get(key, RECORD_MAX), wanted, self.id, self.pinned)
     def snapshots(self):
         """Visible snapshots, oldest first: (id, label, record). Lists snapshots/, then gc/."""
         names, closed, hides, found = self.list("snapshots"), {}, {}, []
-        for name in self.list("gc"):
-            session, what, *by = name.split("/")[-1].split(".")
-            if what not in ("hide", "closed"):
-                continue
-            record = self.record(name, what, self.get)
-            if what == "hide":
-                hides[record.id] = cbor(objects.HIDE, record.plain)
-            else:
-                plain = cbor(objects.CLOSED, record.plain)
-                signed = [plain["session"].hex(), record.session.hex()]
-                need(signed == [session, *by], f"{name} is of other sessions", "rights")
-                closed.setdefault(plain["session"], []).append(plain["commits"])
+        gc = [(name.split("/")[-1].split("."), name) for name in self.list("gc")]
+        for record in [self.record(name, "hide") for parts, name in gc if parts[1] == "hide"]:
+            hides[record.id] = cbor(objects.HIDE, record.plain)
+        for (session, _, *by), name in [named for named in gc if named[0][1] == "closed"]:
+            record = self.record(name, "closed")
+            plain = cbor(objects.CLOSED, record.plain)
+            need([plain["session"].hex(), record.session.hex()] == [session, *by], f"{name} is of others", "rights")
+            closed.setdefault(plain["session"], []).append(plain["commits"])
         for name in names:
-            record = self.record(name, "snapshot", self.named)
+            record = self.record(name, "snapshot")
             lists = closed.get(record.session, [])
             counts = all(record.id in commits for commits in lists)
-            revoked = record.writer in self.statement["revoked"] and not lists
+            counts = counts and (lists or record.writer not in self.statement["revoked"])
             about = {id_: hide for id_, hide in hides.items() if record.id in hide["snapshots"]}
             last = [hide for id_, hide in about.items() if not any(id_ in other["after"] for other in about.values())]
-            hidden = bool(last) and all(hide["hidden"] for hide in last)
-            readable = record.envelope["domain"] in self.holder.id_keys
-            if counts and not revoked and not hidden and readable:
+            hidden = last and all(hide["hidden"] for hide in last)
+            if counts and not hidden and record.envelope["domain"] in self.holder.id_keys:
                 found.append((record.id, cbor(objects.LABEL, record.part(11, self.holder)), record))
         return sorted(found, key=lambda item: (item[1]["captured"], item[0]))
-
+    @functools.lru_cache(maxsize=8)
+    def pack(self, id_, class_):
+        data = self.get(f"packs/{class_}/{id_.hex()[:2]}/{id_.hex()}", PACK_MAX)
+        envelope = objects.read_envelope(Cursor(data), "pack")
+        need(envelope["repository"] == self.id, "another repository's pack")
+        return envelope, data
     def open_blobs(self):
         """Rows from the segments; without any, from the tables of contents of all packs."""
-
-        @functools.lru_cache(maxsize=8)
-        def load(pack, class_):
-            data = self.named(f"packs/{class_}/{pack.hex()[:2]}/{pack.hex()}", PACK_MAX)
-            envelope = objects.read_envelope(Cursor(data), "pack")
-            need(envelope["repository"] == self.id, "another repository's pack")
-            return envelope, data
-
-        reader = blobs.Blobs(self.holder, load)
-        for name in (segments := self.list("index")):
-            content = self.record(name, "segment", self.named).part(8, self.holder)
-            for pack, class_, _, _, rows in blobs.read_segment(content) if content is not None else ():
-                reader.add(pack, class_, rows)
+        packs, segments = [], self.list("index")
+        for name in segments:
+            content = self.record(name, "segment").part(8, self.holder)
+            packs += [(pack, class_, rows) for pack, class_, _, _, rows in blobs.read_segment(content or bytes(4))]
         for name in self.list("packs") if not segments else ():
             _, class_, _, id_ = name.split("/")
-            reader.add(bytes.fromhex(id_), class_, blobs.open_pack(self.named(name, PACK_MAX), self.holder)[1])
-        reader.compute_depths()
-        return reader
-
+            packs.append((bytes.fromhex(id_), class_, blobs.open_pack(self.get(name, PACK_MAX), self.holder)[1]))
+        return blobs.Blobs(self.holder, self.pack, packs)
     def restore(self, wanted, target):
         """Returns the id of the snapshot and what was read of which form."""
         matching = [item for item in self.snapshots() if wanted == "latest" or item[0].hex().startswith(wanted)]
         need(matching and (wanted == "latest" or len(matching) == 1), "no snapshot, or several", "missing")
-        root, reader = cbor(objects.LINKS, matching[-1][2].part(10, self.holder))["root"], self.open_blobs()
+        id_, _, record = matching[-1]
+        root, reader = cbor(objects.LINKS, record.part(10, self.holder))["root"], self.open_blobs()
         os.mkdir(target)
-        Restorer(reader).directory(root, os.fsencode(target), 0)
-        return matching[-1][0], reader.statistics
+        Restorer(reader).directory(root, os.fsencode(target))
+        return {"snapshot": id_.hex(), **reader.statistics}

@@ -207,7 +207,7 @@ fn keys_that_were_put_back_are_noticed() {
     let before = tree(&world.path("repo"));
     for command in [
         &["snapshot", "data"][..],
-        &["forget", "latest"],
+        &["forget", "latest", "--force"],
         &["hold", "add", "latest"],
         &["prune"],
         &["domain", "create", "third"],
