@@ -448,9 +448,15 @@ impl From<PruneError> for CommandError {
                 Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
             }
             error @ PruneError::Busy(_) => Self::new(ErrorKind::Refused, error)
-                .hint("run it again when the backup has ended")
+                .hint("run it again when that prune has ended")
                 .hint(
                     "one that crashed counts as running for 24 h; --dead-after 1h closes it sooner",
+                ),
+            error @ PruneError::WritersOpen(_) => Self::new(ErrorKind::Refused, error)
+                .hint("run it again later, or wait longer: --wait 24h")
+                .hint(
+                    "a backup that crashed counts as running for 24 h: --fence-writer with its \
+                     session closes it now, --dead-after 1h sooner",
                 ),
             error if error.is_refused() => Self::new(ErrorKind::Refused, error),
             error if error.is_damage() => Self::new(ErrorKind::Damage, error)

@@ -1,22 +1,28 @@
 //! Pruning: what no visible or held snapshot needs is deleted, under the protocol's protection.
 //!
 //! Spec: `format-spec/11-ordering.md`, pruner. [`PrunePlan`] marks what is reachable and says what
-//! deleting the rest costs; it is a guess. [`PrunePlan::execute`] condemns it, looks at sessions,
-//! moves live blobs, marks again, and deletes only what is still not needed.
+//! deleting the rest costs; it is a guess. [`PrunePlan::execute`] condemns it, waits for the writers
+//! that were running, moves live blobs, marks again, and deletes only what is still not needed.
 //!
 //! Memory: about 70 bytes a row of the index while marking, so 70 MB a million blobs.
 
+mod condemn;
+mod decide;
+mod delete;
 mod execute;
 mod inventory;
 mod mark;
 mod plan;
+mod repack;
 mod sweep;
+mod wait;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use execute::Pruned;
 pub use plan::{PruneCost, PrunePlan};
+pub use wait::OpenWriter;
 
 use crate::env::Sleeper;
 use crate::id::{BlobId, SegmentId, SessionId};
@@ -37,11 +43,14 @@ pub struct PruneOptions {
     /// right where no other process restores meanwhile. A reader that loses a pack says that its
     /// snapshot was withdrawn; safety never depends on this.
     pub grace: Duration,
+    /// How long writers that were running when the prune condemned are waited for in all; 24 h by
+    /// default. When it is over the prune takes its condemn back and deletes nothing.
+    pub wait: Duration,
     /// A session without a sign of life for longer, by the store's time, is closed; 24 h by
     /// default, while live ones beat every 15 minutes. A wrong judgement costs that session a
     /// repetition.
     pub dead_after: Duration,
-    /// Sessions that are closed whatever their age.
+    /// Sessions that are closed whatever their age: their writers capture again.
     pub fence: Vec<SessionId>,
 }
 
@@ -51,6 +60,7 @@ impl Default for PruneOptions {
             max_unused: 0.05,
             max_repack: u64::MAX,
             grace: Duration::ZERO,
+            wait: Duration::from_secs(24 * 60 * 60),
             dead_after: Duration::from_secs(24 * 60 * 60),
             fence: Vec::new(),
         }
@@ -64,7 +74,7 @@ pub struct Context<'a> {
     pub monitor: &'a dyn Monitor,
     /// Whether to stop.
     pub cancel: &'a Cancel,
-    /// Lets the grace pass.
+    /// Lets time pass while writers and readers are waited for.
     pub sleeper: &'a dyn Sleeper,
 }
 
@@ -75,9 +85,13 @@ pub enum PruneError {
     /// The credential may not.
     #[error(transparent)]
     NotMaintainer(#[from] NotMaintainer),
-    /// Others are at work.
-    #[error("session {} is open: a backup or another prune is running", .0.short())]
+    /// Another prune is at work.
+    #[error("another prune is running: session {}", .0.short())]
     Busy(SessionId),
+    /// Writers that were running did not end in the time given. Nothing was deleted, and nothing
+    /// is condemned any more.
+    #[error("nothing was deleted: {}", running(.0))]
+    WritersOpen(Vec<OpenWriter>),
     /// Somebody closed this prune's session as dead before it deleted anything.
     #[error("prune session {} was closed by another process as dead", .0.short())]
     Fenced(SessionId),
@@ -107,6 +121,15 @@ pub enum PruneError {
     Interrupted(#[from] Interrupted),
 }
 
+fn running(writers: &[OpenWriter]) -> String {
+    let named: Vec<String> = writers.iter().map(OpenWriter::to_string).collect();
+    let is = match named.len() {
+        1 => "a backup is still running",
+        _ => "backups are still running",
+    };
+    format!("{is} ({})", named.join("; "))
+}
+
 impl From<StoreError> for PruneError {
     fn from(error: StoreError) -> Self {
         Self::Session(error.into())
@@ -116,7 +139,7 @@ impl From<StoreError> for PruneError {
 impl PruneError {
     /// Whether another operation stands against it: try again when that is done.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Fenced(_))
+        matches!(self, Self::Busy(_) | Self::WritersOpen(_) | Self::Fenced(_))
     }
 
     /// Whether damage was found.

@@ -120,6 +120,14 @@ impl Flags {
 impl Repository {
     /// Lists and reads `gc/`. A record that is deleted meanwhile belonged to a finished prune.
     pub fn load_flags(&self) -> Result<Flags, RecordLoadError> {
+        self.load_flags_of(&|_, _| true)
+    }
+
+    /// Lists `gc/` and reads the records that `is_wanted` accepts by their session and ending.
+    pub(super) fn load_flags_of(
+        &self,
+        is_wanted: &dyn Fn(SessionId, &str) -> bool,
+    ) -> Result<Flags, RecordLoadError> {
         let revoked = self.access.statement().revoked.iter().copied();
         let mut flags = Flags {
             revoked: revoked.collect(),
@@ -127,9 +135,12 @@ impl Repository {
         };
         for info in self.store.list_all(layout::GC)? {
             let name = info.key.file_name();
-            let Some((_, what)) = layout::parse_flag(name) else {
+            let Some((session, what)) = layout::parse_flag(name) else {
                 continue;
             };
+            if !is_wanted(session, what) {
+                continue;
+            }
             let object_type = match what.split('.').next() {
                 Some("closed") => ObjectType::Closed,
                 Some("condemn") => ObjectType::Condemn,

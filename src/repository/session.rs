@@ -13,9 +13,10 @@ use crate::repository::records::FlagError;
 use crate::repository::{KeyError, RecordLoadError, Repository, object_key};
 use crate::store::{StoreError, StoreExt};
 use std::sync::Mutex;
+use std::time::Duration;
 
-/// A sign of life is written this often, nanoseconds: 15 minutes.
-const BEAT_NANOSECONDS: i64 = 15 * 60 * 1_000_000_000;
+/// A sign of life is written this often.
+const BEAT: Duration = Duration::from_secs(15 * 60);
 
 /// A session could not be opened, kept or ended, or the index not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -74,15 +75,27 @@ impl Session {
         self.id
     }
 
-    /// Writes a sign of life when the last one is old.
+    /// Writes a sign of life when the last one is 15 minutes old.
     pub fn beat(&self, repository: &Repository) -> Result<(), SessionError> {
+        self.beat_after(repository, BEAT)
+    }
+
+    /// Writes a sign of life when the last one is older than `interval`. It also tells the
+    /// store's time.
+    pub fn beat_after(
+        &self,
+        repository: &Repository,
+        interval: Duration,
+    ) -> Result<(), SessionError> {
         let number = {
             let mut beat = self
                 .beat
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             let now = repository.clock().now();
-            if now.0.saturating_sub(beat.1.0) < BEAT_NANOSECONDS {
+            // A clock that was set back must not silence the session.
+            let age = u64::try_from(now.0.saturating_sub(beat.1.0));
+            if age.is_ok_and(|age| Duration::from_nanos(age) < interval) {
                 return Ok(());
             }
             *beat = (beat.0 + 1, now);

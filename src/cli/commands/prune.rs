@@ -1,15 +1,20 @@
 //! `prune`: free the space of what no snapshot needs.
 
-use crate::cli::error::CommandResult;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::env::SystemSleeper;
+use crate::id::SessionId;
 use crate::prune::{Context, PruneOptions, PrunePlan};
+use crate::repository::Repository;
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
 use serde_json::json;
 use std::time::{Duration, Instant};
+
+/// Fewest digits that name a session.
+const DIGITS_MIN: usize = 8;
 
 /// Options of `prune`.
 #[derive(Debug, Default, Args)]
@@ -22,13 +27,32 @@ pub struct PruneArguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack: Option<u64>,
 
-    /// Wait this long before deleting, for restores that are running [default: 0s]
+    /// Leave what is deleted this long for restores and checks that are running [default: 0s]
+    ///
+    /// No data depends on it: without a grace, one that reads a snapshot which was forgotten
+    /// before says that it was withdrawn meanwhile, and ends. All others are not touched.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     grace: Option<Duration>,
 
+    /// Wait at most this long for backups that are running [default: 24h]
+    ///
+    /// When it is over nothing is deleted (exit code 11). Backups never wait for a prune, and one
+    /// that begins later is not waited for.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    wait: Option<Duration>,
+
     /// Close a backup that has given no sign of life for this long [default: 24h]
+    ///
+    /// If it lives after all, it sees that and begins again.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     dead_after: Option<Duration>,
+
+    /// Close this session now, such as that of a machine that is gone
+    ///
+    /// What it has saved counts; if it lives after all, it sees that and begins again. Eight
+    /// digits, as shown where a prune waits, are enough.
+    #[arg(long, value_name = "ID")]
+    fence_writer: Vec<String>,
 
     /// Only say what would be deleted
     #[arg(short = 'n', long)]
@@ -36,18 +60,50 @@ pub struct PruneArguments {
 }
 
 impl PruneArguments {
-    fn options(&self) -> PruneOptions {
+    fn options(&self, repository: &Repository) -> CommandResult<PruneOptions> {
         let default = PruneOptions::default();
         let unused = self
             .max_unused
             .map(|percent| f64::from(percent.millionths()) / 1e6);
-        PruneOptions {
+        Ok(PruneOptions {
             max_unused: unused.unwrap_or(default.max_unused),
             max_repack: self.max_repack.unwrap_or(default.max_repack),
             grace: self.grace.unwrap_or(default.grace),
+            wait: self.wait.unwrap_or(default.wait),
             dead_after: self.dead_after.unwrap_or(default.dead_after),
-            fence: Vec::new(),
+            fence: open_sessions(repository, &self.fence_writer)?,
+        })
+    }
+}
+
+/// The open sessions that the beginnings of their names mean.
+fn open_sessions(repository: &Repository, named: &[String]) -> CommandResult<Vec<SessionId>> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sessions = repository.list_sessions()?;
+    let flags = repository.load_flags()?;
+    let open: Vec<SessionId> = sessions
+        .iter()
+        .filter(|session| session.is_open() && !flags.is_closed(session.id))
+        .map(|session| session.id)
+        .collect();
+    let find = |name: &String| {
+        let mut found = open.iter().filter(|id| id.to_string().starts_with(name));
+        match (found.next(), found.next()) {
+            (Some(id), None) if name.len() >= DIGITS_MIN => Ok(*id),
+            _ => Err(no_session(name, &open)),
         }
+    };
+    named.iter().map(find).collect()
+}
+
+fn no_session(name: &str, open: &[SessionId]) -> CommandError {
+    let names: Vec<String> = open.iter().map(SessionId::short).collect();
+    let error = CommandError::usage(format!("{name:?} does not name one open session"));
+    match names.is_empty() {
+        true => error.hint("no session is open: leave --fence-writer out"),
+        false => error.hint(format!("open are {}", names.join(", "))),
     }
 }
 
@@ -69,7 +125,8 @@ pub fn execute(
         cancel: &invocation.cancel,
         sleeper: &SystemSleeper,
     };
-    let plan = PrunePlan::new(&open.repository, arguments.options(), context)?;
+    let options = arguments.options(&open.repository)?;
+    let plan = PrunePlan::new(&open.repository, options, context)?;
     let cost = plan.cost();
     invocation.ui.clear();
     if arguments.dry_run || invocation.global.verbose > 0 {
@@ -101,8 +158,12 @@ pub fn execute(
         0 => String::new(),
         written => format!(", wrote {} anew", bytes(written)),
     };
+    let waited = match pruned.waited.is_zero() {
+        true => String::new(),
+        false => format!(", {} of it for running backups", seconds(pruned.waited)),
+    };
     invocation.output.say(&format!(
-        "pruned {} and {} in {}: freed {}{written}",
+        "pruned {} and {} in {}{waited}: freed {}{written}",
         text::counted(pruned.snapshots, "forgotten snapshot"),
         text::counted(pruned.packs, "pack"),
         seconds(duration),
@@ -114,6 +175,7 @@ pub fn execute(
         "segments": pruned.segments,
         "bytes_freed": pruned.bytes_freed,
         "bytes_written": pruned.bytes_written,
+        "waited_seconds": pruned.waited.as_secs_f64(),
         "duration_seconds": duration.as_secs_f64(),
     })))
 }

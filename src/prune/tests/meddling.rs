@@ -3,13 +3,14 @@
 use crate::forget::{ForgetError, undo};
 use crate::format::protocol::SessionKind;
 use crate::id::SnapshotId;
-use crate::prune::PruneError;
 use crate::prune::tests::support::{Files, Seeded, World, prune, thorough};
 use crate::prune::tests::{files, forget};
+use crate::prune::{PruneError, PruneOptions};
 use crate::repository::Session;
 use crate::store::{MemoryStore, ObjectInfo, ObjectKey, Store, StoreResult};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 type Meddling = Box<dyn FnOnce() + Send>;
 
@@ -145,7 +146,7 @@ fn held_before_the_second_look_a_snapshot_survives() {
 }
 
 #[test]
-fn a_session_that_opens_between_the_looks_ends_the_prune_without_a_trace() {
+fn a_session_that_opens_between_the_looks_is_waited_for() {
     let (world, old_id, _, _, _) = prepared();
     forget(&world, old_id);
     let packs = world.size("packs");
@@ -155,8 +156,12 @@ fn a_session_that_opens_between_the_looks_ends_the_prune_without_a_trace() {
         // Dropped, not ended: it stays open.
         Session::open(&other, SessionKind::Write).unwrap();
     }));
-    let error = prune(&world.open_through(store), thorough()).unwrap_err();
-    assert!(matches!(error, PruneError::Busy(_)), "{error}");
+    let options = PruneOptions {
+        wait: Duration::from_secs(60),
+        ..thorough()
+    };
+    let error = prune(&world.open_through(store), options).unwrap_err();
+    assert!(matches!(error, PruneError::WritersOpen(_)), "{error}");
     assert_eq!(world.size("packs"), packs);
     assert_eq!(world.count("gc"), 1, "the hide record alone");
 }

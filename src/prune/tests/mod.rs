@@ -7,6 +7,7 @@ mod meddling;
 mod model;
 mod sessions;
 pub(crate) mod support;
+mod waiting;
 
 use crate::forget::{ForgetPlan, undo};
 use crate::id::SnapshotId;

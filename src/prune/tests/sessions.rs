@@ -1,31 +1,41 @@
 //! Prune and the sessions of others.
 
 use crate::format::protocol::SessionKind;
-use crate::prune::PruneError;
 use crate::prune::tests::support::{Seeded, World, commit, open_session, prune, thorough};
 use crate::prune::tests::{files, forget};
+use crate::prune::{PruneError, Pruned};
 use crate::prune::{PruneOptions, tests::support};
 use crate::repository::index::Index;
 use crate::repository::{CommitError, Session};
 use std::time::Duration;
 
 #[test]
-fn a_living_session_is_respected() {
+fn another_prune_is_given_way() {
     let world = World::new();
-    for kind in [SessionKind::Write, SessionKind::Prune] {
-        let repository = world.open();
-        let session = Session::open(&repository, kind).unwrap();
-        let id = session.id();
-        let before = world.count("");
-        let error = world.prune(thorough()).unwrap_err();
-        assert!(matches!(error, PruneError::Busy(busy) if busy == id));
-        assert!(error.is_refused());
-        assert_eq!(world.count("gc"), 0);
-        assert_eq!(world.count(""), before + 2, "it opened and ended");
-        session.end(&repository, Vec::new()).unwrap();
-        world.prune(thorough()).unwrap();
-        assert_eq!(world.count("sessions"), 0);
-    }
+    let repository = world.open();
+    let session = Session::open(&repository, SessionKind::Prune).unwrap();
+    let id = session.id();
+    let before = world.count("");
+    let error = world.prune(thorough()).unwrap_err();
+    assert!(matches!(error, PruneError::Busy(busy) if busy == id));
+    assert!(error.is_refused());
+    assert_eq!(world.count("gc"), 0);
+    assert_eq!(world.count(""), before + 2, "it opened and ended");
+    session.end(&repository, Vec::new()).unwrap();
+    world.prune(thorough()).unwrap();
+    assert_eq!(world.count("sessions"), 0);
+}
+
+#[test]
+fn a_prune_without_work_waits_for_nobody() {
+    let world = World::new();
+    let repository = world.open();
+    let writer = Session::open(&repository, SessionKind::Write).unwrap();
+    assert_eq!(world.prune(thorough()).unwrap(), Pruned::default());
+    assert_eq!(world.count("sessions"), 1);
+    writer.end(&repository, Vec::new()).unwrap();
+    world.prune(thorough()).unwrap();
+    assert_eq!(world.count("sessions"), 0);
 }
 
 #[test]

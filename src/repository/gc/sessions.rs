@@ -4,10 +4,10 @@ use crate::env::Timestamp;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Closed, SessionKind, SessionOpen};
-use crate::id::{ObjectId, SessionId, SnapshotId};
+use crate::id::{ObjectId, SessionId, SnapshotId, WriterId};
 use crate::repository::{RecordLoadError, Repository, SessionError, object_key};
 use crate::store::{ObjectKey, StoreExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A session as its objects under `sessions/` show it.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct SessionState {
     pub id: SessionId,
     /// What it is for; `None` where its `open` cannot be read or is not there.
     pub kind: Option<SessionKind>,
+    /// Whose credential opened it; `None` where its `open` cannot be read or is not there.
+    pub writer: Option<WriterId>,
     /// Whether `end` is there.
     pub has_ended: bool,
     /// Its last sign of life by the store's time, where the store tells.
@@ -29,6 +31,7 @@ impl SessionState {
         Self {
             id,
             kind: None,
+            writer: None,
             has_ended: false,
             last_sign: None,
             open: None,
@@ -54,7 +57,9 @@ impl Repository {
             state.last_sign = state.last_sign.max(info.modified);
             match what {
                 "open" => {
-                    state.kind = self.session_kind(&info.key)?;
+                    if let Some((kind, writer)) = self.session_opened(&info.key)? {
+                        (state.kind, state.writer) = (Some(kind), Some(writer));
+                    }
                     state.open = Some(info.key);
                 }
                 _ => {
@@ -67,11 +72,14 @@ impl Repository {
         Ok(sessions.into_values().collect())
     }
 
-    fn session_kind(&self, key: &ObjectKey) -> Result<Option<SessionKind>, RecordLoadError> {
+    fn session_opened(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<Option<(SessionKind, WriterId)>, RecordLoadError> {
         match self.load_record(key, ObjectType::SessionOpen, None) {
             Ok(record) => Ok(SessionOpen::decode(&record.plain)
                 .ok()
-                .map(|open| open.kind)),
+                .map(|open| (open.kind, record.authorship.writer))),
             Err(error) if error.is_damage() || error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -83,6 +91,18 @@ impl Repository {
             Err(error) if error.is_damage() || error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Those of `sessions` that a record under `gc/` closes. Reads no other record.
+    pub fn closed_among(
+        &self,
+        sessions: &HashSet<SessionId>,
+    ) -> Result<HashSet<SessionId>, RecordLoadError> {
+        let flags = self.load_flags_of(&|session, what| {
+            what.starts_with("closed.") && sessions.contains(&session)
+        })?;
+        let closed = sessions.iter().copied();
+        Ok(closed.filter(|session| flags.is_closed(*session)).collect())
     }
 
     /// Closes a session for good: a fence, then a look at what it committed, then the record of

@@ -1,0 +1,89 @@
+//! Step 6: the second mark, and what of the condemned may go by it.
+
+use crate::format::protocol::Condemned;
+use crate::id::{PackId, SegmentId, SnapshotId};
+use crate::prune::PruneError;
+use crate::prune::condemn::Condemnation;
+use crate::prune::execute::Round;
+use crate::prune::inventory::{Catalog, Listing};
+use crate::prune::mark::{Survey, mark};
+use crate::repository::gc::Commit;
+use std::collections::HashSet;
+
+impl Round<'_> {
+    /// Marks again, and takes from what is condemned only what nothing needs.
+    pub(super) fn decide(&self, condemned: &Condemnation) -> Result<Condemned, PruneError> {
+        match self.decide_once(condemned) {
+            // Before damage is believed, everything is listed again.
+            Err(PruneError::Unresolved(_) | PruneError::Links(_)) => self.decide_once(condemned),
+            other => other,
+        }
+    }
+
+    fn decide_once(&self, condemned: &Condemnation) -> Result<Condemned, PruneError> {
+        let record = &condemned.record;
+        let survey = Survey::take(self.repository, self.context, Some(self.session.id()))?;
+        self.session.beat(self.repository)?;
+        let named: HashSet<SnapshotId> = record.snapshots.iter().copied().collect();
+        // A snapshot that was hidden since is still needed: nobody condemned it.
+        let is_live = |commit: &Commit| {
+            survey.counts(commit) && !(named.contains(&commit.id) && survey.may_go(commit))
+        };
+        let avoided: HashSet<PackId> = record.packs.iter().copied().collect();
+        let marks = mark(self.repository, self.context, &survey, &is_live, &avoided)?;
+        let catalog = &survey.inventory.catalog;
+        let needed: HashSet<PackId> = survey
+            .inventory
+            .rows
+            .iter()
+            .zip(&marks.is_live)
+            .filter(|(_, is_live)| **is_live)
+            .map(|(row, _)| catalog.packs[row.pack as usize].place.id)
+            .collect();
+        let mut packs = record.packs.clone();
+        packs.retain(|pack| !needed.contains(pack));
+        let going: HashSet<PackId> = packs.iter().copied().collect();
+        Ok(Condemned {
+            segments: free_segments(catalog, record, &going),
+            snapshots: survey
+                .commits
+                .iter()
+                .filter(|commit| named.contains(&commit.id) && !is_live(commit))
+                .map(|commit| commit.id)
+                .collect(),
+            packs,
+        })
+    }
+}
+
+/// What the segments that `stays` accepts list.
+pub(super) fn listings(catalog: &Catalog, stays: &dyn Fn(SegmentId) -> bool) -> HashSet<[u8; 32]> {
+    catalog
+        .segments
+        .iter()
+        .filter(|segment| stays(segment.id))
+        .flat_map(|segment| &segment.listings)
+        .map(|listing| listing.digest)
+        .collect()
+}
+
+/// Condemned segments that list nothing which would then be listed nowhere.
+fn free_segments(
+    catalog: &Catalog,
+    condemned: &Condemned,
+    going: &HashSet<PackId>,
+) -> Vec<SegmentId> {
+    let named: HashSet<SegmentId> = condemned.segments.iter().copied().collect();
+    let elsewhere = listings(catalog, &|id| !named.contains(&id));
+    let is_free = |listing: &Listing| {
+        going.contains(&listing.pack)
+            || catalog.number(listing.pack).is_none()
+            || elsewhere.contains(&listing.digest)
+    };
+    catalog
+        .segments
+        .iter()
+        .filter(|segment| named.contains(&segment.id) && segment.listings.iter().all(is_free))
+        .map(|segment| segment.id)
+        .collect()
+}
