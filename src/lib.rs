@@ -28,6 +28,7 @@ pub mod selector;
 pub mod repository;
 pub mod restorer;
 pub mod source;
+pub mod spill;
 pub mod store;
 pub mod target;
 

@@ -414,6 +414,9 @@ impl From<CheckError> for CommandError {
     }
 }
 
+/// What is told where intermediate records find no room.
+const NEEDS_SCRATCH: &str = "make room there, or give --cache-dir with a directory that has some";
+
 /// What a credential that may not maintain is told.
 const NEEDS_MAINTAINER: &str =
     "unlock with a full credential, or one for maintenance: icecore key test shows which this is";
@@ -452,6 +455,7 @@ impl From<PruneError> for CommandError {
                 .hint(
                     "one that crashed counts as running for 24 h; --dead-after 1h closes it sooner",
                 ),
+            error @ PruneError::Spill(_) => Self::failed(error).hint(NEEDS_SCRATCH),
             error @ PruneError::WritersOpen(_) => Self::new(ErrorKind::Refused, error)
                 .hint("run it again later, or wait longer: --wait 24h")
                 .hint(

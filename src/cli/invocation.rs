@@ -15,6 +15,7 @@ use crate::monitor::{Cancel, Monitor};
 use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
+use crate::spill::Scratch;
 use crate::store::{
     LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, Store, ThrottledStore,
     Traffic,
@@ -167,6 +168,14 @@ impl Invocation {
     pub fn cache_directory(&self, repository: &Repository) -> Option<PathBuf> {
         self.cache_root()
             .map(|root| root.join(repository.config().repository.to_string()))
+    }
+
+    /// Where sorting goes that memory should not hold: beside the cache, or in memory without one.
+    pub fn scratch(&self, repository: &Repository) -> Scratch {
+        match self.cache_directory(repository) {
+            Some(directory) => Scratch::in_directory(directory.join("scratch")),
+            None => Scratch::default(),
+        }
     }
 
     /// Where the caches of all repositories live.

@@ -121,7 +121,8 @@ pub enum Codec {
 }
 
 impl Codec {
-    fn from_number(number: u8) -> Option<Self> {
+    /// The codec of this number.
+    pub fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Raw),
             1 => Some(Self::Zstd),

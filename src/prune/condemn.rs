@@ -31,7 +31,7 @@ impl Round<'_> {
     /// that is gone.
     pub(super) fn condemnation(&self) -> Result<Condemnation, PruneError> {
         let catalog = Catalog::load(self.repository, self.context, &mut |_, _, _| Ok(()))?;
-        let wanted = self.dead.iter().chain(self.moves.keys());
+        let wanted = self.dead.iter().chain(self.moves.packs());
         let places: HashMap<PackId, PackPlace> = wanted
             .filter_map(|pack| Some((*pack, catalog.packs[catalog.number(*pack)?].place)))
             .collect();

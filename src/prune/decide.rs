@@ -8,6 +8,7 @@ use crate::prune::execute::Round;
 use crate::prune::inventory::{Catalog, Listing};
 use crate::prune::mark::{Survey, mark};
 use crate::repository::gc::Commit;
+use crate::spill::Bits;
 use std::collections::HashSet;
 
 impl Round<'_> {
@@ -22,7 +23,12 @@ impl Round<'_> {
 
     fn decide_once(&self, condemned: &Condemnation) -> Result<Condemned, PruneError> {
         let record = &condemned.record;
-        let survey = Survey::take(self.repository, self.context, Some(self.session.id()))?;
+        let survey = Survey::take(
+            self.repository,
+            self.context,
+            Some(self.session.id()),
+            &self.options.scratch,
+        )?;
         self.session.beat(self.repository)?;
         let named: HashSet<SnapshotId> = record.snapshots.iter().copied().collect();
         // A snapshot that was hidden since is still needed: nobody condemned it.
@@ -32,16 +38,19 @@ impl Round<'_> {
         let avoided: HashSet<PackId> = record.packs.iter().copied().collect();
         let marks = mark(self.repository, self.context, &survey, &is_live, &avoided)?;
         let catalog = &survey.inventory.catalog;
-        let needed: HashSet<PackId> = survey
-            .inventory
-            .rows
-            .iter()
-            .zip(&marks.is_live)
-            .filter(|(_, is_live)| **is_live)
-            .map(|(row, _)| catalog.packs[row.pack as usize].place.id)
-            .collect();
+        let mut needed = Bits::new(catalog.packs.len());
+        survey.inventory.for_each(&mut |number, row| {
+            if marks.is_live(number) {
+                needed.set(row.pack as usize);
+            }
+            Ok(())
+        })?;
+        let is_needed = |pack| {
+            let number = catalog.number(pack);
+            number.is_some_and(|number| needed.get(number))
+        };
         let mut packs = record.packs.clone();
-        packs.retain(|pack| !needed.contains(pack));
+        packs.retain(|pack| !is_needed(*pack));
         let going: HashSet<PackId> = packs.iter().copied().collect();
         Ok(Condemned {
             segments: free_segments(catalog, record, &going),

@@ -6,12 +6,12 @@
 
 use crate::format::protocol::SessionKind;
 use crate::id::{PackId, SnapshotId};
-use crate::prune::plan::{LiveRows, NAMED_PACKS_MAX, PrunePlan};
+use crate::prune::moves::Moves;
+use crate::prune::plan::{NAMED_PACKS_MAX, PrunePlan};
 use crate::prune::sweep::{remove_own_session, sweep};
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::{Repository, Session};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// What a prune did.
@@ -37,7 +37,7 @@ impl PrunePlan<'_> {
     pub fn execute(self, context: Context<'_>) -> Result<Pruned, PruneError> {
         let mut pruned = Pruned::default();
         let waited = Cell::new(Duration::ZERO);
-        let none = HashMap::new();
+        let none = Moves::default();
         let mut dead = self.dead.chunks(NAMED_PACKS_MAX);
         let first = dead.next().unwrap_or(&[]);
         let mut round = |dead, moves| self.round(dead, moves, context, &waited, &mut pruned);
@@ -58,7 +58,7 @@ impl PrunePlan<'_> {
     fn round(
         &self,
         dead: &[PackId],
-        moves: &HashMap<PackId, LiveRows>,
+        moves: &Moves,
         context: Context<'_>,
         waited: &Cell<Duration>,
         pruned: &mut Pruned,
@@ -111,7 +111,7 @@ pub(super) struct Round<'a> {
     pub(super) session: &'a Session,
     pub(super) snapshots: &'a [SnapshotId],
     pub(super) dead: &'a [PackId],
-    pub(super) moves: &'a HashMap<PackId, LiveRows>,
+    pub(super) moves: &'a Moves,
     /// How long all rounds so far waited for writers.
     pub(super) waited: &'a Cell<Duration>,
 }

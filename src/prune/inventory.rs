@@ -1,21 +1,19 @@
-//! What is stored: packs as listed, segments with what they list, and every row, compactly.
+//! What is stored: packs as listed, segments with what they list, and every row, sorted.
 
 use crate::env::Timestamp;
-use crate::format::blob::{BlobKind, BlobRow, Codec, Form, encode_rows};
+use crate::format::blob::encode_rows;
 use crate::format::layout;
 use crate::format::segment::PackRows;
-use crate::id::{BlobId, DomainTag, PackId, SegmentId, WriterId};
-use crate::limits;
+use crate::id::{DomainTag, PackId, SegmentId, WriterId};
+use crate::prune::depth::BaseLinks;
+use crate::prune::rows::{ROW, Row, RowCursor};
 use crate::prune::{Context, PruneError};
 use crate::repository::Repository;
 use crate::repository::gc::PackPlace;
+use crate::spill::{Scratch, Sorted, Sorter};
 use crate::store::StoreExt;
 use std::collections::HashSet;
-use std::ops::{ControlFlow, Range};
-
-/// No base, no row, no depth.
-pub(super) const NONE: u32 = u32::MAX;
-pub(super) const UNUSABLE: u8 = u8::MAX;
+use std::ops::ControlFlow;
 
 /// A pack that LIST shows.
 #[derive(Debug, Clone, Copy)]
@@ -51,31 +49,15 @@ pub(super) struct Catalog {
 type VisitSegment<'v> =
     dyn FnMut(&Catalog, DomainTag, Vec<PackRows>) -> Result<(), PruneError> + 'v;
 
-/// A row, 60 bytes of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) id: BlobId,
-    pub(super) pack: u32,
-    /// While rows are collected an index of `bases`, then the first row of the base.
-    base: u32,
-    offset: u32,
-    pub(super) stored: u32,
-    plain: u32,
-    pub(super) author: u16,
-    key: u16,
-    pub(super) kind: BlobKind,
-    codec: Codec,
-    is_member: bool,
-}
-
 /// Everything that the listed segments say about listed packs.
 #[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) catalog: Catalog,
-    /// Sorted by id, then author, then pack.
-    pub(super) rows: Vec<Row>,
+    /// Sorted by id, then kind, author, pack.
+    pub(super) rows: Sorted<ROW>,
     pub(super) authors: Vec<WriterId>,
-    base_ids: Vec<BlobId>,
+    pub(super) links: BaseLinks,
+    pub(super) scratch: Scratch,
 }
 
 impl Catalog {
@@ -156,8 +138,9 @@ impl Inventory {
         repository: &Repository,
         context: Context<'_>,
         absent: &HashSet<PackId>,
+        scratch: &Scratch,
     ) -> Result<Self, PruneError> {
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(scratch);
         let catalog = Catalog::load(repository, context, &mut |catalog, _, packs| {
             for pack in packs.iter().filter(|pack| !absent.contains(&pack.pack)) {
                 if let Some(number) = catalog.number(pack.pack) {
@@ -169,94 +152,43 @@ impl Inventory {
         rows.into_inventory(catalog)
     }
 
-    /// The rows of a blob.
-    pub(super) fn rows_of(&self, first: usize) -> Range<usize> {
-        let id = self.rows[first].id;
-        let length = self.rows[first..]
-            .iter()
-            .take_while(|row| row.id == id)
-            .count();
-        first..first + length
+    /// Reads the rows in order.
+    pub(super) fn cursor(&self) -> RowCursor<'_> {
+        RowCursor(self.rows.cursor())
     }
 
-    /// The first row of a blob.
-    pub(super) fn find(&self, id: BlobId) -> Option<usize> {
-        let first = self.rows.partition_point(|row| row.id < id);
-        (self.rows.get(first)?.id == id).then_some(first)
-    }
-
-    /// The first row of a row's base, and the base's kind. `None`: it has none.
-    pub(super) fn base(&self, row: &Row) -> Option<(usize, BlobKind)> {
-        let kind = match row.is_member {
-            true => BlobKind::Group,
-            false => BlobKind::Chunk,
-        };
-        (row.base != NONE).then_some((row.base as usize, kind))
-    }
-
-    /// For every row how many steps it is from bases stored in full; [`UNUSABLE`] where it lies
-    /// in an excluded pack, a base is missing, or the chain is deeper than readers go.
-    pub(super) fn depths(&self, is_excluded: &dyn Fn(u32) -> bool) -> Vec<u8> {
-        let mut depths: Vec<u8> = self
-            .rows
-            .iter()
-            .map(|row| match row.base == NONE && !is_excluded(row.pack) {
-                true => 0,
-                false => UNUSABLE,
-            })
-            .collect();
-        for depth in 1..=limits::DELTA_DEPTH_MAX as u8 {
-            let mut changed = false;
-            for number in 0..self.rows.len() {
-                let row = &self.rows[number];
-                if depths[number] != UNUSABLE || is_excluded(row.pack) {
-                    continue;
-                }
-                let Some((base, kind)) = self.base(row) else {
-                    continue;
-                };
-                if base >= self.rows.len() {
-                    continue;
-                }
-                let stands = self
-                    .rows_of(base)
-                    .any(|base| depths[base] == depth - 1 && self.rows[base].kind == kind);
-                if stands {
-                    depths[number] = depth;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
+    /// Visits every row with its number, in order.
+    pub(super) fn for_each(
+        &self,
+        visit: &mut dyn FnMut(usize, Row) -> Result<(), PruneError>,
+    ) -> Result<(), PruneError> {
+        let mut cursor = self.cursor();
+        while let Some((number, row)) = cursor.next()? {
+            visit(number, row)?;
         }
-        depths
-    }
-
-    /// A full row as its segment had it.
-    pub(super) fn full_row(&self, row: &Row) -> BlobRow {
-        BlobRow {
-            id: row.id,
-            kind: row.kind,
-            form: Form::Full,
-            codec: row.codec,
-            key: row.key,
-            offset: row.offset,
-            stored: row.stored,
-            plain: row.plain,
-        }
+        Ok(())
     }
 }
 
 /// Rows while they are collected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Rows {
-    rows: Vec<Row>,
+    scratch: Scratch,
+    rows: Sorter<ROW>,
+    count: u64,
     authors: Vec<WriterId>,
-    bases: Vec<BlobId>,
 }
 
 impl Rows {
+    fn new(scratch: &Scratch) -> Self {
+        Self {
+            scratch: scratch.clone(),
+            rows: Sorter::new(scratch),
+            count: 0,
+            authors: Vec::new(),
+        }
+    }
+
     fn add(&mut self, pack_number: usize, pack: &PackRows) -> Result<(), PruneError> {
         let author = match self
             .authors
@@ -270,81 +202,29 @@ impl Rows {
             }
         };
         let author = u16::try_from(author).map_err(|_| PruneError::TooLarge)?;
-        let pack_number = small(pack_number)?;
+        let pack_number = u32::try_from(pack_number).map_err(|_| PruneError::TooLarge)?;
+        self.count += pack.rows.len() as u64;
+        if self.count > u64::from(u32::MAX) {
+            return Err(PruneError::TooLarge);
+        }
         for row in &pack.rows {
-            let base = match row.form.base() {
-                None => NONE,
-                Some(base) => {
-                    // Members of a group follow each other.
-                    if self.bases.last() != Some(&base) {
-                        self.bases.push(base);
-                    }
-                    small(self.bases.len() - 1)?
-                }
-            };
-            self.rows.push(Row {
-                id: row.id,
-                pack: pack_number,
-                base,
-                offset: row.offset,
-                stored: row.stored,
-                plain: row.plain,
-                author,
-                key: row.key,
-                kind: row.kind,
-                codec: row.codec,
-                is_member: matches!(row.form, Form::Member { .. }),
-            });
+            // A pack may be listed twice, by an old and a new segment: equal rows become one.
+            self.rows
+                .push(Row::new(row, author, pack_number).encode())?;
         }
         Ok(())
     }
 
     fn into_inventory(self, catalog: Catalog) -> Result<Inventory, PruneError> {
-        let Self {
-            mut rows,
-            authors,
-            bases,
-        } = self;
-        small(rows.len())?;
-        let base_id = |row: &Row| bases.get(row.base as usize);
-        let place = |row: &Row| (row.id, row.author, row.pack, row.offset);
-        rows.sort_unstable_by_key(place);
-        // A pack may be listed twice, by an old and a new segment.
-        rows.dedup_by(|a, b| {
-            place(a) == place(b)
-                && (a.kind, a.stored, a.plain) == (b.kind, b.stored, b.plain)
-                && base_id(a) == base_id(b)
-        });
-        let mut inventory = Inventory {
+        let rows = self.rows.finish()?;
+        Ok(Inventory {
             catalog,
+            links: BaseLinks::find(&rows, &self.scratch)?,
             rows,
-            authors,
-            base_ids: bases,
-        };
-        let firsts: Vec<u32> = inventory
-            .base_ids
-            .iter()
-            .map(|base| match inventory.find(*base) {
-                Some(first) => first as u32,
-                // Past every row: a base that is not there.
-                None => NONE - 1,
-            })
-            .collect();
-        inventory.base_ids = Vec::new();
-        for row in &mut inventory.rows {
-            if let Some(first) = firsts.get(row.base as usize) {
-                row.base = *first;
-            }
-        }
-        Ok(inventory)
+            authors: self.authors,
+            scratch: self.scratch,
+        })
     }
-}
-
-fn small(number: usize) -> Result<u32, PruneError> {
-    u32::try_from(number)
-        .ok()
-        .filter(|number| *number < NONE - 1)
-        .ok_or(PruneError::TooLarge)
 }
 
 #[cfg(test)]
@@ -355,7 +235,10 @@ mod tests {
     use crate::format::segment::PackRows;
     use crate::id::{BlobId, PackId, WriterId};
     use crate::limits;
-    use crate::prune::inventory::{Catalog, Inventory, Rows, UNUSABLE};
+    use crate::prune::depth::UNUSABLE;
+    use crate::prune::inventory::{Catalog, Inventory, Rows};
+    use crate::spill::Scratch;
+    use proptest::prelude::*;
 
     fn row(id: u8, form: Form) -> BlobRow {
         BlobRow {
@@ -381,14 +264,14 @@ mod tests {
         )
     }
 
-    fn inventory(packs: &[Vec<BlobRow>]) -> Inventory {
-        let mut rows = Rows::default();
+    fn inventory(packs: &[Vec<BlobRow>], scratch: &Scratch) -> Inventory {
+        let mut rows = Rows::new(scratch);
         for (number, pack) in packs.iter().enumerate() {
             let listing = PackRows {
                 pack: PackId([number as u8; 32]),
                 class: PackClass::Full,
                 length: 100,
-                author: WriterId([1; 16]),
+                author: WriterId([number as u8 % 2; 16]),
                 rows: pack.clone(),
             };
             // As by an old and a new segment: listed twice is listed once.
@@ -402,33 +285,101 @@ mod tests {
         rows.into_inventory(catalog).unwrap()
     }
 
-    fn depth(inventory: &Inventory, depths: &[u8], id: u8) -> u8 {
-        depths[inventory.find(BlobId([id; 32])).unwrap()]
+    /// Id, pack and depth of every row.
+    fn depths(inventory: &Inventory, is_excluded: &dyn Fn(u32) -> bool) -> Vec<(u8, u32, u8)> {
+        let column = inventory.depths(is_excluded).unwrap();
+        let mut column = column.cursor();
+        let mut depths = Vec::new();
+        let mut visit = |number, row: crate::prune::rows::Row| {
+            let depth = column.get(number).unwrap().unwrap();
+            depths.push((row.id.0[0], row.pack, depth));
+            Ok(())
+        };
+        inventory.for_each(&mut visit).unwrap();
+        depths
     }
 
     #[test]
     fn a_delta_is_as_good_as_its_base() {
-        let inventory = inventory(&[
+        let packs = [
             vec![row(1, Form::Full), delta(2, 1)],
             vec![delta(3, 2), delta(4, 99)],
             vec![delta(5, 6), delta(6, 5)],
-        ]);
+        ];
+        let inventory = inventory(&packs, &Scratch::default());
         assert_eq!(inventory.rows.len(), 6);
-        let depths = inventory.depths(&|_| false);
-        let all: Vec<u8> = (1..=6).map(|id| depth(&inventory, &depths, id)).collect();
+        let all = depths(&inventory, &|_| false);
+        let all: Vec<u8> = all.iter().map(|(_, _, depth)| *depth).collect();
         assert_eq!(all, [0, 1, 2, UNUSABLE, UNUSABLE, UNUSABLE]);
-        let without = inventory.depths(&|pack| pack == 0);
-        assert_eq!(depth(&inventory, &without, 3), UNUSABLE);
+        let without = depths(&inventory, &|pack| pack == 0);
+        assert_eq!(without[2], (3, 1, UNUSABLE));
     }
 
     #[test]
     fn a_chain_ends_where_readers_give_up() {
         let mut rows = vec![row(0, Form::Full)];
         rows.extend((1..40).map(|id| delta(id, id - 1)));
-        let inventory = inventory(&[rows]);
-        let depths = inventory.depths(&|_| false);
+        let inventory = inventory(&[rows], &Scratch::default());
+        let depths = depths(&inventory, &|_| false);
         let last = limits::DELTA_DEPTH_MAX as u8;
-        assert_eq!(depth(&inventory, &depths, last), last);
-        assert_eq!(depth(&inventory, &depths, last + 1), UNUSABLE);
+        assert_eq!(depths[usize::from(last)].2, last);
+        assert_eq!(depths[usize::from(last) + 1].2, UNUSABLE);
+    }
+
+    /// The same by trying until nothing changes.
+    fn expected(packs: &[Vec<BlobRow>], excluded: usize) -> Vec<(u8, u32, u8)> {
+        let mut rows: Vec<(BlobRow, usize, u8)> = Vec::new();
+        for (number, pack) in packs.iter().enumerate() {
+            rows.extend(pack.iter().map(|row| (*row, number, UNUSABLE)));
+        }
+        for depth in 0..=limits::DELTA_DEPTH_MAX as u8 {
+            for number in 0..rows.len() {
+                let (row, pack, own) = rows[number];
+                let stands = match row.form.base() {
+                    None => depth == 0,
+                    Some(base) => rows
+                        .iter()
+                        .any(|(row, _, d)| row.id == base && d.checked_add(1) == Some(depth)),
+                };
+                if own == UNUSABLE && pack != excluded && stands {
+                    rows[number].2 = depth;
+                }
+            }
+        }
+        let mut depths: Vec<_> = rows
+            .iter()
+            .map(|(row, pack, depth)| (row.id.0[0], *pack as u32, *depth))
+            .collect();
+        depths.sort_by_key(|(id, pack, _)| (*id, pack % 2, *pack));
+        depths
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn depths_are_the_same_in_memory_spilled_and_by_trying(
+            // Of each row its blob, its base (none if the same), and its pack.
+            rows in proptest::collection::btree_set((0u8..50, 0u8..50, 0usize..4), 0..200),
+            excluded in 0usize..6,
+        ) {
+            let mut packs = vec![Vec::new(); 4];
+            for (id, base, pack) in rows {
+                let one: &mut Vec<BlobRow> = &mut packs[pack];
+                if one.iter().all(|row| row.id.0[0] != id) {
+                    one.push(match id == base {
+                        true => row(id, Form::Full),
+                        false => delta(id, base),
+                    });
+                }
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let tiny = Scratch::in_directory(directory.path().into()).with_memory(900);
+            for scratch in [Scratch::default(), tiny] {
+                let inventory = inventory(&packs, &scratch);
+                let depths = depths(&inventory, &|pack| pack as usize == excluded);
+                prop_assert_eq!(depths, expected(&packs, excluded));
+            }
+        }
     }
 }

@@ -2,15 +2,21 @@
 //!
 //! Of every author one row of each needed blob is kept: another writer's row is a claim that was
 //! not verified here, and must not displace the row that its snapshot's writer relied on.
+//!
+//! Trees are walked node by node; what they name is collected, sorted, and merged with the sorted
+//! rows, and so is what those stand on, a step down at a time. In memory are a few bits a row.
 
 use crate::format::blob::BlobKind;
 use crate::format::node::{Child, Links};
 use crate::id::{BlobId, ObjectId, PackId, SessionId, SnapshotId};
-use crate::prune::inventory::{Inventory, UNUSABLE};
+use crate::prune::depth::UNUSABLE;
+use crate::prune::inventory::Inventory;
+use crate::prune::rows::{KEY, Row, RowCursor, blob_key, parse_blob_key};
 use crate::prune::{Context, PruneError};
 use crate::repository::gc::{Commit, PackSource};
 use crate::repository::{Flags, Holds, ReadError, Repository};
-use std::collections::{HashMap, HashSet};
+use crate::spill::{Bits, Column, ColumnCursor, Scratch, Sorted, Sorter};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Heads of metadata packs kept while marking.
 const HEADS_MAX: usize = 256;
@@ -31,6 +37,7 @@ impl Survey {
         repository: &Repository,
         context: Context<'_>,
         own: Option<SessionId>,
+        scratch: &Scratch,
     ) -> Result<Self, PruneError> {
         let commits = repository.list_commits()?;
         let held = held(repository.load_holds()?, repository)?;
@@ -39,7 +46,7 @@ impl Survey {
             return Err(error.into());
         }
         let absent = absent_packs(&flags, own);
-        let inventory = Inventory::load(repository, context, &absent)?;
+        let inventory = Inventory::load(repository, context, &absent, scratch)?;
         Ok(Self {
             commits,
             flags,
@@ -88,7 +95,14 @@ fn absent_packs(flags: &Flags, own: Option<SessionId>) -> HashSet<PackId> {
 
 /// Rows that are needed, by number.
 pub(super) struct Marks {
-    pub(super) is_live: Vec<bool>,
+    live: Bits,
+}
+
+impl Marks {
+    /// Whether a row is needed.
+    pub(super) fn is_live(&self, number: usize) -> bool {
+        self.live.get(number)
+    }
 }
 
 /// Marks what the commits that `is_live` accepts need, from rows outside the `avoided` packs
@@ -101,143 +115,105 @@ pub(super) fn mark(
     avoided: &HashSet<PackId>,
 ) -> Result<Marks, PruneError> {
     let inventory = &survey.inventory;
-    let is_avoided: Vec<bool> = inventory
-        .catalog
-        .packs
-        .iter()
-        .map(|stored| avoided.contains(&stored.place.id))
-        .collect();
-    let any = inventory.depths(&|_| false);
+    let any = inventory.depths(&|_| false)?;
     let outside = match avoided.is_empty() {
-        true => Vec::new(),
-        false => inventory.depths(&|pack| is_avoided[pack as usize]),
+        true => None,
+        false => {
+            let packs = inventory.catalog.packs.iter();
+            let is_avoided: Vec<bool> = packs
+                .map(|stored| avoided.contains(&stored.place.id))
+                .collect();
+            Some(inventory.depths(&|pack| is_avoided[pack as usize])?)
+        }
     };
-    let mut marker = Marker {
+    let mut walk = Walk {
         repository,
         inventory,
-        any,
-        outside,
-        seen: vec![0; inventory.rows.len()],
-        is_live: vec![false; inventory.rows.len()],
+        rows: inventory.cursor(),
+        any: any.cursor(),
+        walked: Bits::new(inventory.rows.len()),
+        reached: Sorter::new(&inventory.scratch),
         stack: Vec::new(),
         heads: HashMap::new(),
     };
     for commit in survey.commits.iter().filter(|commit| is_live(commit)) {
-        marker.stack.push((commit.root, BlobKind::NodeLinks));
-        while let Some((id, kind)) = marker.stack.pop() {
+        walk.stack.push(commit.root);
+        while let Some(id) = walk.stack.pop() {
             context.cancel.check()?;
-            marker.visit(id, kind)?;
+            walk.visit(id)?;
         }
         context.monitor.advance(1);
     }
-    Ok(Marks {
-        is_live: marker.is_live,
-    })
+    let reached = walk.reached.finish()?;
+    let mut closure = Closure {
+        inventory,
+        any: &any,
+        outside: outside.as_ref(),
+        seen: [(); 2].map(|()| Bits::new(inventory.rows.len())),
+        live: Bits::new(inventory.rows.len()),
+    };
+    let mut wanted = closure.step(context, &reached, true)?;
+    while !wanted.is_empty() {
+        wanted = closure.step(context, &wanted, false)?;
+    }
+    Ok(Marks { live: closure.live })
 }
 
-/// Bits of `seen`, kept at a blob's first row.
-const REACHED: u8 = 1;
-const BY_ANY: u8 = 2;
-const BY_OUTSIDE: u8 = 4;
+/// Bytes of a blob that is wanted: its key, and the way it was reached.
+const WANTED: usize = KEY + 1;
 
-struct Marker<'a> {
+/// Reached through rows outside the avoided packs, or by a tree: any row will do.
+const FREELY: u8 = 0;
+/// Reached through a row that itself was taken for want of one outside.
+const BY_ANY: u8 = 1;
+
+fn wanted(id: BlobId, kind: BlobKind, way: u8) -> [u8; WANTED] {
+    let mut record = [way; WANTED];
+    record[..KEY].copy_from_slice(&blob_key(id, kind));
+    record
+}
+
+/// Walks trees, every node once.
+struct Walk<'a> {
     repository: &'a Repository,
     inventory: &'a Inventory,
-    /// Depths through all packs.
-    any: Vec<u8>,
-    /// Depths through packs that are not avoided; empty where none is.
-    outside: Vec<u8>,
-    seen: Vec<u8>,
-    is_live: Vec<bool>,
-    stack: Vec<(BlobId, BlobKind)>,
+    rows: RowCursor<'a>,
+    any: ColumnCursor<'a>,
+    /// Nodes that were walked, by their first rows.
+    walked: Bits,
+    /// All that the trees name.
+    reached: Sorter<WANTED>,
+    stack: Vec<BlobId>,
     heads: HashMap<PackId, PackSource<'a>>,
 }
 
-impl<'a> Marker<'a> {
-    fn visit(&mut self, id: BlobId, kind: BlobKind) -> Result<(), PruneError> {
-        let unresolved = PruneError::Unresolved(id);
-        let Some(first) = self.inventory.find(id) else {
-            return Err(unresolved);
-        };
-        let resolves = self
-            .inventory
-            .rows_of(first)
-            .any(|row| self.inventory.rows[row].kind == kind && self.any[row] != UNUSABLE);
-        if !resolves {
-            return Err(unresolved);
+impl Walk<'_> {
+    fn visit(&mut self, id: BlobId) -> Result<(), PruneError> {
+        if !self.rows.seek(id, BlobKind::NodeLinks)? {
+            return Err(PruneError::Unresolved(id));
         }
-        if self.seen[first] & REACHED != 0 {
+        let first = self.rows.position();
+        if !self.walked.set(first) {
             return Ok(());
         }
-        self.seen[first] |= REACHED;
-        self.keep(first, kind);
-        match kind {
-            BlobKind::NodeLinks => self.follow(id, first),
-            _ => Ok(()),
-        }
+        self.reached.push(wanted(id, BlobKind::NodeLinks, FREELY))?;
+        self.follow(id)
     }
 
-    /// Keeps a row of every author, and what these rows stand on.
-    fn keep(&mut self, first: usize, kind: BlobKind) {
-        let mut waiting: Vec<(usize, BlobKind, Option<u8>)> = vec![(first, kind, None)];
-        while let Some((first, kind, mode)) = waiting.pop() {
-            for (row, mode) in self.chosen(first, kind, mode) {
-                self.is_live[row] = true;
-                if let Some((base, kind)) = self.inventory.base(&self.inventory.rows[row])
-                    && self.seen[base] & mode == 0
-                {
-                    self.seen[base] |= mode;
-                    waiting.push((base, kind, Some(mode)));
-                }
-            }
-        }
-    }
-
-    /// For every author the row of least depth outside, else through all packs, and which of the
-    /// two it was. A chain that was begun through all packs is followed so: mixing the two could
-    /// go round in a circle.
-    fn chosen(&self, first: usize, kind: BlobKind, mode: Option<u8>) -> Vec<(usize, u8)> {
-        let rows = &self.inventory.rows;
-        let mut chosen: Vec<(usize, u8)> = Vec::new();
-        let range = self.inventory.rows_of(first);
-        for (depths, own_mode) in [(&self.outside, BY_OUTSIDE), (&self.any, BY_ANY)] {
-            if depths.is_empty() || own_mode == BY_OUTSIDE && mode == Some(BY_ANY) {
-                continue;
-            }
-            let mut best: HashMap<u16, usize> = HashMap::new();
-            for row in range.clone() {
-                if depths[row] == UNUSABLE || rows[row].kind != kind {
-                    continue;
-                }
-                let best = best.entry(rows[row].author).or_insert(row);
-                if depths[row] < depths[*best] {
-                    *best = row;
-                }
-            }
-            for (author, row) in best {
-                let has_one = chosen
-                    .iter()
-                    .any(|(other, _)| rows[*other].author == author);
-                if !has_one {
-                    chosen.push((row, own_mode));
-                }
-            }
-        }
-        chosen
-    }
-
-    /// Pushes what a links blob names. Every author's copy counts until one was verified.
-    fn follow(&mut self, id: BlobId, first: usize) -> Result<(), PruneError> {
+    /// Notes what a links blob names. Every author's copy counts until one was verified.
+    fn follow(&mut self, id: BlobId) -> Result<(), PruneError> {
+        let key = blob_key(id, BlobKind::NodeLinks);
+        let mut usable = false;
         let mut read_one = false;
         let mut failure = None;
-        for number in self.inventory.rows_of(first) {
-            let row = self.inventory.rows[number];
-            if row.kind != BlobKind::NodeLinks || self.any[number] == UNUSABLE {
+        while let Some((number, row)) = self.rows.next_of(&key)? {
+            if self.any.get(number)?.unwrap_or(UNUSABLE) == UNUSABLE {
                 continue;
             }
-            match self.read_links(number) {
+            usable = true;
+            match self.read_links(&row) {
                 Ok((links, is_verified)) => {
-                    self.push_children(&links);
+                    self.note_children(&links)?;
                     read_one = true;
                     if is_verified {
                         return Ok(());
@@ -249,14 +225,14 @@ impl<'a> Marker<'a> {
                 Err(error) => return Err(PruneError::Links(error)),
             }
         }
-        match read_one {
-            true => Ok(()),
-            false => Err(PruneError::Links(failure.unwrap_or(ReadError::Missing(id)))),
+        match (usable, read_one) {
+            (false, _) => Err(PruneError::Unresolved(id)),
+            (true, true) => Ok(()),
+            (true, false) => Err(PruneError::Links(failure.unwrap_or(ReadError::Missing(id)))),
         }
     }
 
-    fn read_links(&mut self, number: usize) -> Result<(Links, bool), ReadError> {
-        let row = &self.inventory.rows[number];
+    fn read_links(&mut self, row: &Row) -> Result<(Links, bool), ReadError> {
         let place = self.inventory.catalog.packs[row.pack as usize].place;
         if !self.heads.contains_key(&place.id) {
             if self.heads.len() >= HEADS_MAX {
@@ -266,21 +242,107 @@ impl<'a> Marker<'a> {
             self.heads.insert(place.id, source);
         }
         match self.heads.get(&place.id) {
-            Some(source) => source.read_links(&self.inventory.full_row(row)),
+            Some(source) => source.read_links(&row.full_row()),
             None => Err(ReadError::Missing(row.id)),
         }
     }
 
-    fn push_children(&mut self, links: &Links) {
+    fn note_children(&mut self, links: &Links) -> Result<(), PruneError> {
         if !links.body.is_zero() {
-            self.stack.push((links.body, BlobKind::NodeBody));
+            let body = wanted(links.body, BlobKind::NodeBody, FREELY);
+            self.reached.push(body)?;
         }
         for child in &links.children {
             match child {
-                Child::Chunk { id, .. } => self.stack.push((*id, BlobKind::Chunk)),
-                Child::Links { id, .. } => self.stack.push((*id, BlobKind::NodeLinks)),
+                Child::Chunk { id, .. } => {
+                    self.reached.push(wanted(*id, BlobKind::Chunk, FREELY))?;
+                }
+                Child::Links { id, .. } => self.stack.push(*id),
                 Child::Nothing | Child::Hole { .. } => {}
             }
         }
+        Ok(())
+    }
+}
+
+/// Follows what is wanted down to what is stored in full.
+struct Closure<'a> {
+    inventory: &'a Inventory,
+    /// Depths through all packs.
+    any: &'a Column,
+    /// Depths through packs that are not avoided; none where all are the same.
+    outside: Option<&'a Column>,
+    /// Blobs that were kept, for each way, by their first rows.
+    seen: [Bits; 2],
+    live: Bits,
+}
+
+/// The best rows of a blob, of every author: number, depth, itself.
+type Best = BTreeMap<u16, (usize, u8, Row)>;
+
+impl Closure<'_> {
+    /// Keeps a row of every author of each wanted blob. Returns what these rows stand on. Where
+    /// they must `resolve`, a blob without a usable row is an error.
+    fn step(
+        &mut self,
+        context: Context<'_>,
+        blobs: &Sorted<WANTED>,
+        resolve: bool,
+    ) -> Result<Sorted<WANTED>, PruneError> {
+        let mut next = Sorter::new(&self.inventory.scratch);
+        let mut rows = self.inventory.cursor();
+        let mut any = self.any.cursor();
+        let mut outside = self.outside.map(Column::cursor);
+        let mut blobs = blobs.cursor();
+        while let Some(record) = blobs.take()? {
+            context.cancel.check()?;
+            let (id, kind) = parse_blob_key(&record).ok_or(PruneError::Mangled)?;
+            let way = record[KEY];
+            let unresolved = || match resolve {
+                true => Err(PruneError::Unresolved(id)),
+                false => Ok(()),
+            };
+            if !rows.seek(id, kind)? {
+                unresolved()?;
+                continue;
+            }
+            if !self.seen[usize::from(way.min(BY_ANY))].set(rows.position()) {
+                continue;
+            }
+            let key = blob_key(id, kind);
+            let (mut of_any, mut of_outside) = (Best::new(), Best::new());
+            while let Some((number, row)) = rows.next_of(&key)? {
+                note_best(&mut of_any, number, any.get(number)?, row);
+                if let Some(outside) = outside.as_mut().filter(|_| way == FREELY) {
+                    note_best(&mut of_outside, number, outside.get(number)?, row);
+                }
+            }
+            if of_any.is_empty() {
+                unresolved()?;
+            }
+            // A chain that was begun through all packs is followed so: mixing the two could go
+            // round in a circle.
+            of_any.retain(|author, _| !of_outside.contains_key(author));
+            for (chosen, way) in [(of_outside, FREELY), (of_any, BY_ANY)] {
+                for (number, _, row) in chosen.into_values() {
+                    self.live.set(number);
+                    if let Some((base, kind)) = row.base {
+                        next.push(wanted(base, kind, way))?;
+                    }
+                }
+            }
+        }
+        Ok(next.finish()?)
+    }
+}
+
+/// Keeps an author's row of least depth, of equal ones the first.
+fn note_best(best: &mut Best, number: usize, depth: Option<u8>, row: Row) {
+    let Some(depth) = depth.filter(|depth| *depth != UNUSABLE) else {
+        return;
+    };
+    let entry = best.entry(row.author).or_insert((number, depth, row));
+    if depth < entry.1 {
+        *entry = (number, depth, row);
     }
 }

@@ -4,16 +4,20 @@
 //! deleting the rest costs; it is a guess. [`PrunePlan::execute`] condemns it, waits for the writers
 //! that were running, moves live blobs, marks again, and deletes only what is still not needed.
 //!
-//! Memory: about 70 bytes a row of the index while marking, so 70 MB a million blobs.
+//! Memory: rows are sorted in [`PruneOptions::scratch`]. Beyond what that keeps in memory, a byte a
+//! row of the index, and 150 bytes a pack.
 
 mod condemn;
 mod decide;
 mod delete;
+mod depth;
 mod execute;
 mod inventory;
 mod mark;
+mod moves;
 mod plan;
 mod repack;
+mod rows;
 mod sweep;
 mod wait;
 
@@ -29,6 +33,7 @@ use crate::id::{BlobId, SegmentId, SessionId};
 use crate::monitor::{Cancel, Interrupted, Monitor};
 use crate::repository::gc::{MoveError, NotMaintainer};
 use crate::repository::{ReadError, RecordLoadError, SessionError};
+use crate::spill::{Scratch, SpillError};
 use crate::store::StoreError;
 use std::time::Duration;
 
@@ -52,6 +57,8 @@ pub struct PruneOptions {
     pub dead_after: Duration,
     /// Sessions that are closed whatever their age: their writers capture again.
     pub fence: Vec<SessionId>,
+    /// Where rows are sorted; by default in memory.
+    pub scratch: Scratch,
 }
 
 impl Default for PruneOptions {
@@ -63,6 +70,7 @@ impl Default for PruneOptions {
             wait: Duration::from_secs(24 * 60 * 60),
             dead_after: Duration::from_secs(24 * 60 * 60),
             fence: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 }
@@ -107,6 +115,12 @@ pub enum PruneError {
     /// The index is larger than this can mark.
     #[error("the index has too many rows to be marked at once")]
     TooLarge,
+    /// Rows could not be sorted.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
+    /// Sorted rows were read back otherwise than they were written.
+    #[error("sorted rows of the index came back changed: this machine cannot be trusted")]
+    Mangled,
     /// A record cannot be read: it may protect something.
     #[error(transparent)]
     Record(#[from] RecordLoadError),

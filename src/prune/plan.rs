@@ -1,12 +1,14 @@
 //! The plan: what could go, and what deleting it costs. A guess until it is marked again.
 
-use crate::id::{BlobId, PackId, SnapshotId, WriterId};
+use crate::id::{PackId, SnapshotId};
 use crate::prune::inventory::Inventory;
 use crate::prune::mark::{Marks, Survey, mark};
+use crate::prune::moves::Moves;
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::Repository;
 use crate::repository::gc::Commit;
-use std::collections::{HashMap, HashSet};
+use crate::spill::Bits;
+use std::collections::HashSet;
 
 /// Most packs that one `condemn` names: keeps the record below its bound.
 pub(super) const NAMED_PACKS_MAX: usize = 200_000;
@@ -32,9 +34,6 @@ pub struct PruneCost {
     pub bytes_unused_left: u64,
 }
 
-/// The rows of a pack that live on.
-pub(super) type LiveRows = HashSet<(BlobId, WriterId)>;
-
 /// A plan to show, and to execute.
 #[derive(Debug)]
 pub struct PrunePlan<'a> {
@@ -42,7 +41,7 @@ pub struct PrunePlan<'a> {
     pub(super) options: PruneOptions,
     pub(super) snapshots: Vec<SnapshotId>,
     pub(super) dead: Vec<PackId>,
-    pub(super) moves: HashMap<PackId, LiveRows>,
+    pub(super) moves: Moves,
     cost: PruneCost,
 }
 
@@ -54,17 +53,18 @@ impl<'a> PrunePlan<'a> {
         context: Context<'_>,
     ) -> Result<Self, PruneError> {
         repository.require_maintain("prune")?;
-        let survey = |repository| Survey::take(repository, context, None);
+        let scratch = options.scratch.clone();
+        let survey = |repository| Survey::take(repository, context, None, &scratch);
         let (survey, marks) = marked_twice(survey, repository, context)?;
         let mut plan = Self {
             repository,
             options,
             snapshots: going(&survey),
             dead: Vec::new(),
-            moves: HashMap::new(),
+            moves: Moves::default(),
             cost: PruneCost::default(),
         };
-        plan.choose(&survey.inventory, &marks);
+        plan.choose(&survey.inventory, &marks)?;
         plan.cost.snapshots = plan.snapshots.len() as u64;
         Ok(plan)
     }
@@ -79,8 +79,8 @@ impl<'a> PrunePlan<'a> {
         &self.snapshots
     }
 
-    fn choose(&mut self, inventory: &Inventory, marks: &Marks) {
-        let usage = usage(inventory, marks);
+    fn choose(&mut self, inventory: &Inventory, marks: &Marks) -> Result<(), PruneError> {
+        let usage = usage(inventory, marks)?;
         let mut partly_dead = Vec::new();
         let mut bytes_live = 0;
         for (number, used) in usage.iter().enumerate() {
@@ -105,7 +105,7 @@ impl<'a> PrunePlan<'a> {
             let share = u128::from(used.dead) * 1_000_000 / u128::from(used.dead + used.live);
             (std::cmp::Reverse(share), *number)
         });
-        let mut moved = HashMap::new();
+        let mut moved = Bits::new(usage.len());
         for number in partly_dead {
             let used = &usage[number];
             if self.cost.bytes_unused_left <= tolerated {
@@ -120,9 +120,10 @@ impl<'a> PrunePlan<'a> {
             self.cost.bytes_written += used.live;
             self.cost.bytes_freed += u64::from(place.length);
             self.cost.packs_moved += 1;
-            moved.insert(number as u32, place.id);
+            moved.set(number);
         }
-        self.moves = live_rows(inventory, marks, &moved);
+        self.moves = Moves::collect(inventory, marks, &moved)?;
+        Ok(())
     }
 
     /// A pack without rows may be a living writer's; one older than any living session is not.
@@ -165,33 +166,19 @@ struct Usage {
     dead: u64,
 }
 
-fn usage(inventory: &Inventory, marks: &Marks) -> Vec<Usage> {
+fn usage(inventory: &Inventory, marks: &Marks) -> Result<Vec<Usage>, PruneError> {
     let mut usage = vec![Usage::default(); inventory.catalog.packs.len()];
-    for (row, is_live) in inventory.rows.iter().zip(&marks.is_live) {
+    inventory.for_each(&mut |number, row| {
         let used = &mut usage[row.pack as usize];
         used.rows += 1;
-        match is_live {
+        match marks.is_live(number) {
             true => {
                 used.live_rows += 1;
                 used.live += u64::from(row.stored);
             }
             false => used.dead += u64::from(row.stored),
         }
-    }
-    usage
-}
-
-fn live_rows(
-    inventory: &Inventory,
-    marks: &Marks,
-    packs: &HashMap<u32, PackId>,
-) -> HashMap<PackId, LiveRows> {
-    let mut live: HashMap<PackId, LiveRows> = HashMap::new();
-    for (row, is_live) in inventory.rows.iter().zip(&marks.is_live) {
-        if let (true, Some(pack)) = (is_live, packs.get(&row.pack)) {
-            let author = inventory.authors[usize::from(row.author)];
-            live.entry(*pack).or_default().insert((row.id, author));
-        }
-    }
-    live
+        Ok(())
+    })?;
+    Ok(usage)
 }

@@ -21,7 +21,7 @@ impl<'a> Round<'a> {
         let staying = self.staying_listings(&going)?;
         let mut done: HashSet<[u8; 32]> = staying;
         let mut mover = BlobMover::new(self.repository, self.session.id());
-        let total = Some(self.moves.len() as u64);
+        let total = Some(self.moves.packs().len() as u64);
         self.context
             .monitor
             .phase("moving live blobs", Unit::Items, total);
@@ -35,7 +35,8 @@ impl<'a> Round<'a> {
                 if !packs.contains(&pack.pack) || !done.insert(Listing::of(&pack).digest) {
                     continue;
                 }
-                match (condemned.places.get(&pack.pack), self.moves.get(&pack.pack)) {
+                let live = self.moves.live_rows(&pack.pack)?;
+                match (condemned.places.get(&pack.pack), live) {
                     (Some(place), Some(live)) => {
                         let is_live = |row: &BlobRow| live.contains(&(row.id, pack.author));
                         let rows = pack.rows.into_iter().filter(is_live).collect();

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
         "retention",
         "selector",
     ],
-    &["source", "store", "target"],
+    &["source", "spill", "store", "target"],
     &["repository"],
     &["tree"],
     &["archiver", "check", "forget", "prune", "restorer"],

@@ -8,6 +8,7 @@ use crate::env::SystemSleeper;
 use crate::id::SessionId;
 use crate::prune::{Context, PruneOptions, PrunePlan};
 use crate::repository::Repository;
+use crate::spill::Scratch;
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
 use serde_json::json;
@@ -60,7 +61,7 @@ pub struct PruneArguments {
 }
 
 impl PruneArguments {
-    fn options(&self, repository: &Repository) -> CommandResult<PruneOptions> {
+    fn options(&self, repository: &Repository, scratch: Scratch) -> CommandResult<PruneOptions> {
         let default = PruneOptions::default();
         let unused = self
             .max_unused
@@ -72,6 +73,7 @@ impl PruneArguments {
             wait: self.wait.unwrap_or(default.wait),
             dead_after: self.dead_after.unwrap_or(default.dead_after),
             fence: open_sessions(repository, &self.fence_writer)?,
+            scratch,
         })
     }
 }
@@ -125,7 +127,8 @@ pub fn execute(
         cancel: &invocation.cancel,
         sleeper: &SystemSleeper,
     };
-    let options = arguments.options(&open.repository)?;
+    let scratch = invocation.scratch(&open.repository);
+    let options = arguments.options(&open.repository, scratch)?;
     let plan = PrunePlan::new(&open.repository, options, context)?;
     let cost = plan.cost();
     invocation.ui.clear();

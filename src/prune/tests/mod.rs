@@ -14,6 +14,7 @@ use crate::id::SnapshotId;
 use crate::prune::tests::support::{Files, Seeded, World, thorough, with_context};
 use crate::prune::{PruneOptions, PrunePlan};
 use crate::retention::GroupBy;
+use crate::spill::Scratch;
 
 pub(crate) fn files(of: &[(&str, &[u8])]) -> Files {
     let owned = |(name, content): &(&str, &[u8])| (name.to_string(), content.to_vec());
@@ -101,6 +102,44 @@ fn the_plan_says_what_it_costs_and_changes_nothing() {
     });
     assert_eq!((tolerant.packs_moved, tolerant.bytes_read), (0, 0));
     assert_eq!(world.size(""), size, "planning writes nothing");
+}
+
+#[test]
+fn a_plan_is_the_same_where_memory_is_short() {
+    let world = World::new();
+    let random = Seeded::new(7);
+    for number in 0..6 {
+        let shared: Vec<u8> = random.bytes(70_000 * (1 + number % 3));
+        let names = ["a", "b", "c"].map(|name| (name, random.bytes(40_000)));
+        let mut all: Vec<(&str, &[u8])> = vec![("shared", &shared)];
+        all.extend(names.iter().map(|(name, content)| (*name, &content[..])));
+        let id = world.snapshot("a", &files(&all));
+        world.snapshot("a", &files(&all[..2]));
+        if number % 2 == 0 {
+            forget(&world, id);
+        }
+    }
+    let repository = world.open();
+    let directory = tempfile::tempdir().unwrap();
+    let tiny = Scratch::in_directory(directory.path().into()).with_memory(300);
+    let plans = [Scratch::default(), tiny].map(|scratch| {
+        let options = PruneOptions {
+            scratch,
+            ..thorough()
+        };
+        with_context(|context| PrunePlan::new(&repository, options, context).unwrap())
+    });
+    let [memory, spilled] = &plans;
+    assert!(memory.cost().packs_moved > 1, "{:?}", memory.cost());
+    assert_eq!(memory.cost(), spilled.cost());
+    assert_eq!(memory.snapshots(), spilled.snapshots());
+    assert_eq!(memory.dead, spilled.dead);
+    assert_eq!(memory.moves.packs(), spilled.moves.packs());
+    for pack in memory.moves.packs() {
+        let [one, other] = [memory, spilled].map(|plan| plan.moves.live_rows(pack).unwrap());
+        assert_eq!(one, other);
+    }
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 }
 
 #[test]

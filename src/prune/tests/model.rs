@@ -5,6 +5,7 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::prune::PruneOptions;
 use crate::prune::tests::support::{Files, Seeded, World};
 use crate::retention::GroupBy;
+use crate::spill::Scratch;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -77,7 +78,13 @@ fn forget(world: &World, random: &Seeded, reference: &mut Reference) {
 }
 
 fn prune(world: &World, random: &Seeded, reference: &mut Reference) {
+    let scratch = tempfile::tempdir().unwrap();
     let options = PruneOptions {
+        // Spilled and in memory by turns: what becomes of snapshots does not depend on it.
+        scratch: match random.below(2) {
+            0 => Scratch::default(),
+            _ => Scratch::in_directory(scratch.path().into()).with_memory(500),
+        },
         max_unused: [0.0, 0.05, 0.5][random.below(3)],
         max_repack: [u64::MAX, 100_000][random.below(2)],
         ..PruneOptions::default()
