@@ -1,6 +1,9 @@
 //! Reading packs whole: name, table of contents, index rows, every blob.
+//!
+//! Deltas are put off until all packs were read: see `chains.rs`.
 
 use crate::check::CheckError;
+use crate::check::chains::Deltas;
 use crate::check::findings::{Cause, Findings};
 use crate::check::places::BadPlaces;
 use crate::check::select::Chosen;
@@ -17,6 +20,7 @@ use crate::limits;
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::repository::index::{Index, Located};
 use crate::repository::{PROOF_PACKS_MAX, ReadError, Reader, Repository};
+use crate::spill::Scratch;
 use crate::store::{ObjectKey, StoreError, StoreExt};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,17 +47,61 @@ pub(super) struct PacksRead {
 
 /// Reads packs, several at once.
 pub(super) struct PackReader<'a> {
-    repository: &'a Repository,
-    index: &'a Index,
-    reader: Reader<'a>,
-    monitor: &'a dyn Monitor,
-    cancel: &'a Cancel,
+    pub(super) repository: &'a Repository,
+    pub(super) index: &'a Index,
+    pub(super) reader: Reader<'a>,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) cancel: &'a Cancel,
     started: Timestamp,
     read: Mutex<PacksRead>,
+    pub(super) deltas: Mutex<Deltas>,
+}
+
+/// What is known of a pack's blobs so far.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// What is wrong, where something is.
+    fault: Option<String>,
+    /// What it rests on cannot be read.
+    unproven: bool,
+    blobs: Vec<BlobId>,
+}
+
+impl Verdict {
+    /// Takes in how reading one of its blobs went. Errors: those that say nothing about it.
+    pub(super) fn note(
+        &mut self,
+        located: &Located,
+        read: Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        match read {
+            Ok(()) => {}
+            Err(error) if !read_error_is_damage(&error) => return Err(error),
+            Err(error) if is_own(&error, located) => {
+                self.fault
+                    .get_or_insert_with(|| crate::explain::explain(&error));
+                self.blobs.push(located.row.id);
+            }
+            // What it rests on is damaged elsewhere: it is not proven, and not at fault.
+            Err(_) => self.unproven = true,
+        }
+        Ok(())
+    }
+
+    /// What it comes to for a pack whose rows hash to `rows`.
+    pub(super) fn state(self, rows: ObjectId) -> PackState {
+        match self.fault {
+            Some(what) => PackState::Damaged(what, self.blobs),
+            None if self.unproven => PackState::Unproven,
+            None => PackState::Proven(rows),
+        }
+    }
 }
 
 /// What was found in one pack.
-enum PackState {
+pub(super) enum PackState {
+    /// It is not known before its deltas were read.
+    PutOff,
     /// All of it is as it should be; the hash of its rows.
     Proven(ObjectId),
     /// Its bytes are those it is named by, but this credential cannot open it, or what its deltas
@@ -69,12 +117,14 @@ impl<'a> PackReader<'a> {
     pub(super) fn new(
         repository: &'a Repository,
         index: &'a Index,
+        scratch: &Scratch,
         monitor: &'a dyn Monitor,
         cancel: &'a Cancel,
     ) -> Self {
         Self {
             repository,
             index,
+            deltas: Mutex::new(Deltas::new(scratch)),
             reader: Reader::new(repository, index),
             monitor,
             cancel,
@@ -89,45 +139,74 @@ impl<'a> PackReader<'a> {
         let total = packs.iter().map(|chosen| chosen.size).sum();
         self.monitor.phase("packs", Unit::Bytes, Some(total));
         let next = AtomicUsize::new(0);
-        let work = || {
+        self.in_parallel(workers.min(packs.len()), &|| {
             while let Some(chosen) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if self.cancel.is_cancelled() || self.lock().error.is_some() {
+                if self.is_stopped() {
                     break;
                 }
-                match self.read_pack(chosen) {
-                    Ok(state) => self.note(chosen, state),
-                    Err(error) => self.lock().error = Some(error),
-                }
+                let state = self.read_pack(chosen)?;
+                self.note(chosen, state);
                 self.monitor.advance(chosen.size);
             }
-        };
-        let workers = workers.clamp(1, packs.len().max(1));
-        let joined = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().all(|thread| thread.join().is_ok())
+            Ok(())
         });
+        self.read_deltas(workers);
         let proven = std::mem::take(&mut self.lock().proven);
         self.prove(proven);
         let mut read = self
             .read
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        match (read.error.take(), joined) {
-            (Some(error), _) => Err(error),
-            (None, false) => Err(CheckError::Worker),
-            (None, true) => Ok(read),
+        match read.error.take() {
+            Some(error) => Err(error),
+            None => Ok(read),
         }
+    }
+
+    /// Works with several threads; the first error is kept and stops the others.
+    pub(super) fn in_parallel(
+        &self,
+        workers: usize,
+        work: &(dyn Fn() -> Result<(), CheckError> + Sync),
+    ) {
+        let whole = || {
+            if let Err(error) = work() {
+                self.lock().error.get_or_insert(error);
+            }
+        };
+        let joined = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(whole)).collect();
+            // All are waited for, whatever becomes of one.
+            let ends = threads.into_iter().map(|thread| thread.join());
+            ends.filter(Result::is_err).count() == 0
+        });
+        if !joined {
+            self.lock().error.get_or_insert(CheckError::Worker);
+        }
+    }
+
+    /// Whether the user or an error stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled() || self.lock().error.is_some()
+    }
+
+    pub(super) fn fail(&self, error: CheckError) {
+        self.lock().error.get_or_insert(error);
     }
 
     fn lock(&self) -> MutexGuard<'_, PacksRead> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, chosen: &Chosen, state: PackState) {
+    pub(super) fn note(&self, chosen: &Chosen, state: PackState) {
         let mut read = self.lock();
-        if matches!(state, PackState::Vanished) {
-            read.vanished = true;
-            return;
+        match state {
+            PackState::PutOff => return,
+            PackState::Vanished => {
+                read.vanished = true;
+                return;
+            }
+            _ => {}
         }
         read.packs += 1;
         read.bytes += chosen.size;
@@ -150,7 +229,7 @@ impl<'a> PackReader<'a> {
                     read.findings.add(cause);
                 }
             }
-            PackState::Unproven | PackState::Vanished => {}
+            PackState::Unproven | PackState::PutOff | PackState::Vanished => {}
         }
         if read.proven.len() >= PROOF_PACKS {
             let proven = std::mem::take(&mut read.proven);
@@ -245,61 +324,60 @@ impl<'a> PackReader<'a> {
         {
             return Ok(PackState::Unproven);
         }
-        let mut state = self.verify_blobs(chosen, bytes, &opened)?;
+        let mut verdict = Verdict::default();
+        let deltas = self.verify_blobs(chosen, bytes, &opened, &mut verdict)?;
         if let Some((what, blobs)) = self.compare_rows(chosen, &opened)? {
-            match &mut state {
-                PackState::Damaged(_, bad) => bad.extend(blobs),
-                state => *state = PackState::Damaged(what, blobs),
+            verdict.fault.get_or_insert(what);
+            verdict.blobs.extend(blobs);
+        }
+        let mut rows = Vec::new();
+        encode_rows(&opened.rows, &mut rows);
+        let rows = ObjectId(*blake3::hash(&rows).as_bytes());
+        match deltas.is_empty() {
+            true => Ok(verdict.state(rows)),
+            false => {
+                self.put_off(*chosen, verdict, rows, &deltas)?;
+                Ok(PackState::PutOff)
             }
         }
-        Ok(state)
     }
 
+    /// Verifies all blobs but the deltas, which are returned.
     fn verify_blobs(
         &self,
         chosen: &Chosen,
         bytes: &[u8],
         opened: &OpenedPack,
-    ) -> Result<PackState, CheckError> {
-        let mut fault = None;
-        let mut unproven = false;
-        let mut blobs = Vec::new();
+        verdict: &mut Verdict,
+    ) -> Result<Vec<BlobRow>, CheckError> {
+        let mut deltas = Vec::new();
         let mut group: Option<(BlobId, Vec<u8>)> = None;
         self.reader.adopt_head(chosen.pack, bytes)?;
         for row in &opened.rows {
             let located = located(chosen, row);
             let plain = match (row.form, &group) {
+                (Form::Delta { .. }, _) => {
+                    deltas.push(*row);
+                    continue;
+                }
                 (Form::Member { group: id }, Some((last, plain))) if *last == id => {
                     self.reader.member(&located, plain)
                 }
                 (Form::Member { .. }, _) => self.reader.read_at(&located),
-                _ => {
+                (Form::Full, _) => {
                     let start = row.offset as usize;
                     let mut sealed = bytes[start..start + row.stored as usize].to_vec();
                     self.reader.open_sealed(&located, &mut sealed)
                 }
             };
-            match plain {
-                Ok(plain) if row.kind == BlobKind::Group => group = Some((row.id, plain)),
-                Ok(_) => {}
-                Err(error) if !read_error_is_damage(&error) => return Err(error.into()),
-                Err(error) if is_own(&error, &located) => {
-                    fault.get_or_insert_with(|| crate::explain::explain(&error));
-                    blobs.push(row.id);
+            let read = plain.map(|plain| {
+                if row.kind == BlobKind::Group {
+                    group = Some((row.id, plain));
                 }
-                // What it rests on is damaged elsewhere: it is not proven, and not at fault.
-                Err(_) => unproven = true,
-            }
+            });
+            verdict.note(&located, read)?;
         }
-        Ok(match fault {
-            Some(what) => PackState::Damaged(what, blobs),
-            None if unproven => PackState::Unproven,
-            None => {
-                let mut rows = Vec::new();
-                encode_rows(&opened.rows, &mut rows);
-                PackState::Proven(ObjectId(*blake3::hash(&rows).as_bytes()))
-            }
-        })
+        Ok(deltas)
     }
 
     fn rows(&self, chosen: &Chosen) -> Result<Vec<Located>, CheckError> {
@@ -352,7 +430,7 @@ fn is_own(error: &ReadError, located: &Located) -> bool {
     }
 }
 
-fn located(chosen: &Chosen, row: &BlobRow) -> Located {
+pub(super) fn located(chosen: &Chosen, row: &BlobRow) -> Located {
     Located {
         row: *row,
         pack: chosen.pack,

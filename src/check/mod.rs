@@ -3,6 +3,7 @@
 //! Damage is data: it is collected and reported, and the check goes on. Nothing is called damage
 //! that was withdrawn meanwhile by forget and prune, or that reads well a second time.
 
+mod chains;
 mod data;
 mod findings;
 mod objects;
@@ -29,6 +30,7 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Cancel, Interrupted, Monitor};
 use crate::repository::index::{Index, IndexError};
 use crate::repository::{ReadError, RecordLoadError, Repository};
+use crate::spill::{Scratch, SpillError};
 use crate::store::StoreError;
 use std::time::Duration;
 
@@ -55,6 +57,8 @@ pub struct CheckOptions {
     pub snapshots: Option<Vec<SnapshotId>>,
     /// Packs read at once: each takes one pack of memory, 34 MiB at most. 0 is taken as 1.
     pub workers: usize,
+    /// Where deltas are sorted by what they rest on; by default in memory.
+    pub scratch: Scratch,
 }
 
 /// What a check found.
@@ -102,6 +106,9 @@ pub enum CheckError {
     /// A chosen snapshot is not there, or was withdrawn.
     #[error("there is no snapshot {0}")]
     NoSuchSnapshot(SnapshotId),
+    /// Deltas could not be sorted.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// A worker thread panicked: a defect of this program.
     #[error("a worker thread of the check failed")]
     Worker,
@@ -113,7 +120,7 @@ pub enum CheckError {
 /// Checks a repository.
 ///
 /// All segments of the index are fetched and verified; those that `index` lacks are loaded, those
-/// that are damaged do not count. Memory: about 40 MB per million distinct tree nodes, 100 bytes a
+/// that are damaged do not count. Memory: 10 to 20 MB per million distinct tree nodes, 200 bytes a
 /// pack, one pack per worker, and the report.
 pub fn check(
     repository: &Repository,
@@ -134,7 +141,7 @@ pub fn check(
         packs_unindexed: surveyed.unindexed,
         ..CheckReport::default()
     };
-    let reading = PackReader::new(repository, index, monitor, cancel);
+    let reading = PackReader::new(repository, index, &options.scratch, monitor, cancel);
     let read = reading.read(&selected.packs, options.workers)?;
     report.packs_checked = read.packs;
     report.bytes_read = read.bytes;

@@ -18,6 +18,7 @@ use crate::repository::index::Located;
 use crate::repository::{ReadError, Reader};
 use crate::tree::{DirectoryPart, Node, read_links, read_part};
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 
 /// Bytes of a pack that a reader sees at first: without them none of its blobs can be opened.
 const HEAD_BYTES: u64 = 4096;
@@ -31,11 +32,29 @@ pub(super) struct Walk<'a> {
     view: &'a View,
     bad: &'a BadPlaces,
     cancel: &'a Cancel,
-    /// Nodes below which everything is whole: 16 bytes of each, 20 to 40 MB a million.
-    clean: HashSet<[u8; 16]>,
+    /// Nodes below which everything is whole: 10 to 20 MB a million.
+    clean: CleanNodes,
     /// Packs that what was walked rests on.
     pub(super) needed: HashSet<PackId>,
     pub(super) findings: Findings,
+}
+
+/// Nodes by eight bytes of a hash that nobody can foresee: that two of ten million have the same
+/// is as likely as one in 300,000.
+#[derive(Default)]
+struct CleanNodes {
+    hasher: RandomState,
+    nodes: HashSet<u64>,
+}
+
+impl CleanNodes {
+    fn contains(&self, key: &[u8; 16]) -> bool {
+        self.nodes.contains(&self.hasher.hash_one(key))
+    }
+
+    fn insert(&mut self, key: [u8; 16]) {
+        self.nodes.insert(self.hasher.hash_one(key));
+    }
 }
 
 /// A node of a directory that is being walked.
@@ -76,7 +95,7 @@ impl<'a> Walk<'a> {
             view,
             bad,
             cancel,
-            clean: HashSet::new(),
+            clean: CleanNodes::default(),
             needed: HashSet::new(),
             findings: Findings::default(),
         }
@@ -329,14 +348,16 @@ impl<'a> Walk<'a> {
     }
 
     fn chunk(&mut self, id: BlobId, length: u64) -> Result<Causes, CheckError> {
-        let causes = self.resolve(id, BlobKind::Chunk, limits::DELTA_DEPTH_MAX)?;
+        let located = self.reader.index().lookup(&id)?;
+        let of_length = |l: &Located| u64::from(l.row.plain) == length;
+        let wrong = located
+            .iter()
+            .find(|l| l.row.kind == BlobKind::Chunk && !of_length(l))
+            .cloned();
+        let causes = self.resolve_at(id, BlobKind::Chunk, limits::DELTA_DEPTH_MAX, located)?;
         if !causes.is_empty() {
             return Ok(causes);
         }
-        let located = self.reader.index().lookup(&id)?;
-        let wrong = located
-            .iter()
-            .find(|l| l.row.kind == BlobKind::Chunk && u64::from(l.row.plain) != length);
         Ok((wrong.iter())
             .map(|l| Cause {
                 object: layout::pack(l.class, &l.pack),
@@ -348,7 +369,17 @@ impl<'a> Walk<'a> {
 
     /// Nothing, when a blob can be had by some way; otherwise all that stands in the ways.
     fn resolve(&mut self, id: BlobId, kind: BlobKind, depth: u32) -> Result<Causes, CheckError> {
-        let mut located = self.reader.index().lookup(&id)?;
+        let located = self.reader.index().lookup(&id)?;
+        self.resolve_at(id, kind, depth, located)
+    }
+
+    fn resolve_at(
+        &mut self,
+        id: BlobId,
+        kind: BlobKind,
+        depth: u32,
+        mut located: Vec<Located>,
+    ) -> Result<Causes, CheckError> {
         located.retain(|located| located.row.kind == kind);
         if located.is_empty() {
             return Ok(vec![unlisted(id)]);

@@ -406,6 +406,7 @@ impl From<CheckError> for CommandError {
             CheckError::Record(error) => error.into(),
             CheckError::Read(error) => error.into(),
             CheckError::Interrupted(error) => error.into(),
+            error @ CheckError::Spill(_) => Self::failed(error).hint(NEEDS_SCRATCH),
             error @ CheckError::Index(_) => {
                 Self::failed(error).hint("drop the local cache: icecore cache clear")
             }

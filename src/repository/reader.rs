@@ -275,6 +275,18 @@ impl<'a> Reader<'a> {
         self.open_fetched(located, sealed, Bounds::new(&Cell::new(ROWS_MAX)))
     }
 
+    /// The same of a delta whose base was read and verified before: `base` is its plaintext.
+    pub fn open_over(
+        &self,
+        located: &Located,
+        sealed: &mut [u8],
+        base: &[u8],
+    ) -> Result<Vec<u8>, ReadError> {
+        let head = self.head(located)?;
+        let encoded = unseal(&head, located, sealed)?;
+        self.decode(located, &head, encoded, Some(base))
+    }
+
     fn open_fetched(
         &self,
         located: &Located,
@@ -282,19 +294,27 @@ impl<'a> Reader<'a> {
         bounds: Bounds<'_>,
     ) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
-        let (blob, pack) = (row.id, located.pack);
         let head = self.head(located)?;
-        let key = head.key(pack, row)?;
-        let encoded = blob_binding(&head.envelope, row)
-            .open_in_place(key, sealed)
-            .map_err(|source| ReadError::Seal { blob, pack, source })?;
+        let encoded = unseal(&head, located, sealed)?;
         let base = match row.form {
             Form::Delta { base, .. } => {
-                Some(self.read_within(base, row.kind, bounds.deeper(blob)?)?)
+                Some(self.read_within(base, row.kind, bounds.deeper(row.id)?)?)
             }
             Form::Full | Form::Member { .. } => None,
         };
-        let plain = codec::decode(row.codec, encoded, row.plain as usize, base.as_deref())
+        self.decode(located, &head, encoded, base.as_deref())
+    }
+
+    fn decode(
+        &self,
+        located: &Located,
+        head: &PackKeys,
+        encoded: &[u8],
+        base: Option<&[u8]>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let row = &located.row;
+        let (blob, pack) = (row.id, located.pack);
+        let plain = codec::decode(row.codec, encoded, row.plain as usize, base)
             .map_err(|source| ReadError::Decode { blob, pack, source })?;
         self.verify(located, &head.envelope, &plain)?;
         Ok(plain)
@@ -409,6 +429,20 @@ impl<'a> Reader<'a> {
             located.pack_length,
         )
     }
+}
+
+/// Opens a blob's seal in place.
+fn unseal<'s>(
+    head: &PackKeys,
+    located: &Located,
+    sealed: &'s mut [u8],
+) -> Result<&'s [u8], ReadError> {
+    let (blob, pack) = (located.row.id, located.pack);
+    let key = head.key(pack, &located.row)?;
+    let encoded = blob_binding(&head.envelope, &located.row)
+        .open_in_place(key, sealed)
+        .map_err(|source| ReadError::Seal { blob, pack, source })?;
+    Ok(encoded)
 }
 
 /// Fetches bytes of a pack.

@@ -2,6 +2,7 @@
 //! Checks of small repositories in memory, against an oracle that reads every file.
 
 mod accumulate;
+mod chains;
 mod matrix;
 mod oracle;
 mod sharing;

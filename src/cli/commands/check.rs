@@ -70,6 +70,7 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         older_than: arguments.older_than,
         snapshots: chosen(invocation, &open.repository, &arguments.snapshots)?,
         workers: workers(invocation),
+        scratch: invocation.scratch(&open.repository),
     };
     let started = Instant::now();
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
