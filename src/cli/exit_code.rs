@@ -14,6 +14,8 @@ pub enum Exit {
     Partial = 3,
     /// Damage was found in the repository.
     Damage = 4,
+    /// What was written or stored could not be proven.
+    Unproven = 6,
     /// There is no repository.
     NoRepository = 10,
     /// Refused: another operation, a hold or a lock stands against it.

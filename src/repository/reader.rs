@@ -17,6 +17,7 @@ use crate::repository::{Repository, object_key};
 use crate::store::StoreError;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A blob could not be read.
@@ -185,6 +186,8 @@ pub struct Reader<'a> {
     index: &'a Index,
     heads: Mutex<HashMap<PackId, Arc<PackKeys>>>,
     groups: Mutex<VecDeque<(BlobId, Arc<Vec<u8>>)>>,
+    /// Bytes fetched so far.
+    fetched: AtomicU64,
 }
 
 impl<'a> Reader<'a> {
@@ -195,7 +198,13 @@ impl<'a> Reader<'a> {
             index,
             heads: Mutex::default(),
             groups: Mutex::default(),
+            fetched: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes fetched from packs so far: data, bases of deltas, metadata and heads.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
     }
 
     /// The index.
@@ -353,19 +362,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether these bytes are the content that a chunk's id names. `false` also when the domain of
-    /// the chunk is not known, because no row names it.
-    pub fn is_content_of(&self, chunk: BlobId, plain: &[u8]) -> Result<bool, ReadError> {
-        let Some(located) = self.index.lookup(&chunk)?.into_iter().next() else {
-            return Ok(false);
-        };
-        if located.row.plain as usize != plain.len() || located.row.kind != BlobKind::Chunk {
-            return Ok(false);
-        }
-        let head = self.head(&located)?;
-        Ok(self.verify(&located, &head.envelope, plain).is_ok())
-    }
-
     /// A group's plaintext; the last few are kept, because its members are asked for together.
     fn read_group(&self, group: BlobId, bounds: Bounds<'_>) -> Result<Arc<Vec<u8>>, ReadError> {
         let lock = || self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -390,7 +386,10 @@ impl<'a> Reader<'a> {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), ReadError> {
-        fetch_range(self.repository, pack, class, offset, buffer)
+        fetch_range(self.repository, pack, class, offset, buffer)?;
+        let length = buffer.len() as u64;
+        self.fetched.fetch_add(length, Ordering::Relaxed);
+        Ok(())
     }
 
     fn head(&self, located: &Located) -> Result<Arc<PackKeys>, ReadError> {
@@ -422,12 +421,11 @@ impl<'a> Reader<'a> {
     }
 
     fn fetch_head(&self, located: &Located) -> Result<PackKeys, ReadError> {
-        PackKeys::load(
-            self.repository,
-            located.pack,
-            located.class,
-            located.pack_length,
-        )
+        let (pack, class, length) = (located.pack, located.class, located.pack_length);
+        let keys = PackKeys::load(self.repository, pack, class, length)?;
+        let length = HEAD_BYTES.min(length as usize) as u64;
+        self.fetched.fetch_add(length, Ordering::Relaxed);
+        Ok(keys)
     }
 }
 

@@ -4,12 +4,15 @@
 
 use crate::format::entry::TreeEntry;
 use crate::format::node::Child;
-use crate::id::BlobId;
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::{ReadError, Reader};
+use crate::restorer::compare::{Candidate, Names, is_zero, not_there};
 use crate::restorer::fetch::{Place, Receiver, Wanted};
-use crate::target::files::{TargetError, TargetFile, TargetPath, TargetRoot, Warning};
+use crate::target::files::{
+    ExistingFile, TargetError, TargetFile, TargetPath, TargetResult, TargetRoot, Warning,
+};
 use crate::tree::{Piece, for_each_piece};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Chunks of one batch: 16 GiB of large files, a few megabytes of plans.
@@ -25,6 +28,9 @@ struct OpenFile {
     /// Path inside the snapshot.
     shown: Vec<u8>,
     entry: TreeEntry,
+    content: Child,
+    /// What is at its place, to copy from what is equal.
+    existing: Option<ExistingFile>,
     failure: Mutex<Option<FileFailure>>,
 }
 
@@ -33,6 +39,8 @@ struct OpenFile {
 pub(super) enum FileFailure {
     /// Part of its content is damaged or missing.
     Damaged(String),
+    /// What was read back is not what was written.
+    Unproven(String),
     /// It could not be written.
     Target(TargetError),
 }
@@ -41,10 +49,35 @@ pub(super) enum FileFailure {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) files: u64,
-    pub(super) bytes_fetched: u64,
     pub(super) bytes_written: u64,
+    pub(super) bytes_differed: u64,
+    pub(super) bytes_verified: u64,
     pub(super) damaged: Vec<(Vec<u8>, String)>,
+    pub(super) unproven: Vec<(Vec<u8>, String)>,
     pub(super) warnings: Vec<Warning>,
+}
+
+/// How a batch is restored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner<'a> {
+    pub(super) workers: usize,
+    /// What is there is changed where it differs, not replaced.
+    pub(super) in_place: bool,
+    /// Every file is read back before it gets its name.
+    pub(super) verify: bool,
+    pub(super) names: Names<'a>,
+}
+
+/// A file to restore.
+pub(super) struct Order {
+    /// Where it goes.
+    pub(super) path: TargetPath,
+    /// Path inside the snapshot.
+    pub(super) shown: Vec<u8>,
+    pub(super) entry: TreeEntry,
+    pub(super) content: Child,
+    /// It is the image of a database that belongs there.
+    pub(super) image_of: Option<TargetPath>,
 }
 
 /// Files waiting for their chunks.
@@ -53,9 +86,11 @@ pub(super) struct Batch<'x, 'a> {
     target: &'x TargetRoot,
     monitor: &'x dyn Monitor,
     cancel: &'x Cancel,
-    workers: usize,
+    manner: Manner<'a>,
     files: Vec<OpenFile>,
     wanted: Wanted,
+    /// Pieces that may be there already.
+    candidates: Vec<Candidate>,
     pub(super) outcome: Outcome,
 }
 
@@ -76,36 +111,32 @@ impl<'x, 'a> Batch<'x, 'a> {
         target: &'x TargetRoot,
         monitor: &'x dyn Monitor,
         cancel: &'x Cancel,
-        workers: usize,
+        manner: Manner<'a>,
     ) -> Self {
         Self {
             reader,
             target,
             monitor,
             cancel,
-            workers,
+            manner,
             files: Vec::new(),
             wanted: Wanted::default(),
+            candidates: Vec::new(),
             outcome: Outcome::default(),
         }
     }
 
     /// Adds a file. It gets its name when all of its content is written.
-    pub(super) fn add(
-        &mut self,
-        path: TargetPath,
-        shown: Vec<u8>,
-        entry: TreeEntry,
-        content: Child,
-    ) -> Result<(), BatchError> {
-        let file = self
-            .target
-            .create_file(&path, content.length(), &tag(content))?;
+    pub(super) fn add(&mut self, order: Order) -> Result<(), BatchError> {
+        let (file, existing) = self.open(&order)?;
+        let content = order.content;
         self.files.push(OpenFile {
             file,
-            path,
-            shown,
-            entry,
+            path: order.path,
+            shown: order.shown,
+            entry: order.entry,
+            content,
+            existing,
             failure: Mutex::default(),
         });
         let reader = self.reader;
@@ -118,6 +149,30 @@ impl<'x, 'a> Batch<'x, 'a> {
             other => other?,
         }
         Ok(())
+    }
+
+    /// The file to write to, and what can be copied from.
+    fn open(&self, order: &Order) -> TargetResult<(TargetFile, Option<ExistingFile>)> {
+        let (path, size, tag) = (&order.path, order.content.length(), tag(order.content));
+        if order.image_of.is_some() {
+            self.target.take_back(path, &tag)?;
+        } else if self.manner.in_place
+            && let Some(file) = self.target.open_in_place(path, size)?
+        {
+            return Ok((file, None));
+        }
+        let existing = match self.manner.in_place {
+            true => {
+                let place = order.image_of.as_ref().unwrap_or(path);
+                self.target.open_existing(place)?
+            }
+            false => None,
+        };
+        let mut file = self.target.create_file(path, size, &tag)?;
+        if let Some(existing) = &existing {
+            file.clone_from(existing)?;
+        }
+        Ok((file, existing))
     }
 
     /// Whether it is time to flush.
@@ -133,58 +188,53 @@ impl<'x, 'a> Batch<'x, 'a> {
 
     fn add_piece(&mut self, piece: Piece) -> Result<(), BatchError> {
         let number = self.files.len() - 1;
+        let open = &self.files[number];
+        let candidate = Candidate::new(number, piece);
         match piece.chunk {
+            Some(_) if open.file.is_resumed() || open.existing.is_some() => {
+                self.candidates.push(candidate);
+            }
             Some(chunk) => {
-                if self.is_there(number, chunk, piece)? {
-                    self.monitor.advance(piece.length);
-                    return Ok(());
-                }
-                let place = Place {
-                    file: number as u32,
-                    offset: piece.offset,
-                };
-                self.wanted.add(chunk, place);
+                self.outcome.bytes_differed += piece.length;
+                self.wanted.add(chunk, candidate.place);
             }
             None => {
-                self.files[number]
-                    .file
-                    .write_hole(piece.offset, piece.length)?;
+                open.file.write_hole(piece.offset, piece.length)?;
                 self.monitor.advance(piece.length);
             }
         }
-        match self.wanted.len() >= CHUNKS_MAX {
+        match self.wanted.len() + self.candidates.len() >= CHUNKS_MAX {
             true => self.fetch(),
             false => Ok(()),
         }
     }
 
-    /// Whether an interrupted restore left this chunk whole: what is there is hashed, not trusted.
-    fn is_there(&self, number: usize, chunk: BlobId, piece: Piece) -> Result<bool, BatchError> {
-        let file = &self.files[number].file;
-        if !file.is_resumed() {
-            return Ok(false);
-        }
-        let mut bytes = vec![0; piece.length as usize];
-        let read = file.read_at(piece.offset, &mut bytes)?;
-        let whole = read == bytes.len();
-        Ok(whole && self.reader.is_content_of(chunk, &bytes)?)
-    }
-
-    /// Fetches the chunks asked for so far; files stay open.
+    /// Fetches the chunks asked for so far, but for what is there; files stay open.
     fn fetch(&mut self) -> Result<(), BatchError> {
-        let wanted = std::mem::take(&mut self.wanted);
         let writer = Writer {
             files: &self.files,
             monitor: self.monitor,
-            written: Mutex::new(0),
+            names: self.manner.names,
+            written: AtomicU64::new(0),
         };
-        let fetched = wanted.fetch(self.reader, &writer, self.workers, self.cancel)?;
-        self.outcome.bytes_fetched += fetched;
-        self.outcome.bytes_written += writer
-            .written
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(self.cancel.check()?)
+        let (workers, cancel) = (self.manner.workers, self.cancel);
+        let candidates = std::mem::take(&mut self.candidates);
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let is_there = |candidate: &Candidate, buffer: &mut Vec<u8>| {
+            writer
+                .is_there(candidate, buffer)
+                .unwrap_or_else(|error| writer.fail_target(candidate.place, error))
+        };
+        for missing in not_there(&candidates, workers, cancel, &is_there) {
+            if let Some(chunk) = missing.chunk {
+                self.outcome.bytes_differed += missing.length;
+                wanted.add(chunk, missing.place);
+            }
+        }
+        cancel.check()?;
+        wanted.fetch(self.reader, &writer, workers, cancel)?;
+        self.outcome.bytes_written += writer.written.into_inner();
+        Ok(cancel.check()?)
     }
 
     /// Whether no file waits.
@@ -195,6 +245,9 @@ impl<'x, 'a> Batch<'x, 'a> {
     /// Fetches what is left and finishes every file.
     pub(super) fn flush(&mut self) -> Result<(), BatchError> {
         self.fetch()?;
+        if self.manner.verify {
+            self.read_back()?;
+        }
         for open in std::mem::take(&mut self.files) {
             let failure = open
                 .failure
@@ -211,11 +264,71 @@ impl<'x, 'a> Batch<'x, 'a> {
                     self.target.discard_file(open.file)?;
                     self.outcome.damaged.push((open.shown, message));
                 }
+                // What is good of it is found again by the next attempt.
+                Some(FileFailure::Unproven(message)) => {
+                    self.outcome.unproven.push((open.shown, message));
+                }
                 Some(FileFailure::Target(error)) => return Err(error.into()),
             }
         }
         Ok(())
     }
+
+    /// Reads every file back from the medium and hashes it.
+    fn read_back(&mut self) -> Result<(), BatchError> {
+        self.target.sync()?;
+        let mut candidates = Vec::new();
+        for (number, open) in self.files.iter().enumerate() {
+            if open.is_failed() {
+                continue;
+            }
+            self.monitor.current(&format!("reading back {}", open.path));
+            open.file.drop_cached()?;
+            for_each_piece::<BatchError>(self.reader, open.content, &mut |piece| {
+                candidates.push(Candidate::new(number, piece));
+                if candidates.len() >= CHUNKS_MAX {
+                    self.outcome.bytes_verified +=
+                        verify(&self.files, &candidates, self.manner, self.cancel);
+                    candidates.clear();
+                }
+                Ok(self.cancel.check()?)
+            })?;
+        }
+        self.outcome.bytes_verified += verify(&self.files, &candidates, self.manner, self.cancel);
+        Ok(self.cancel.check()?)
+    }
+}
+
+/// Reads pieces back and fails the files in which one is not what it should be. Returns the bytes
+/// that are.
+fn verify(
+    files: &[OpenFile],
+    candidates: &[Candidate],
+    manner: Manner<'_>,
+    cancel: &Cancel,
+) -> u64 {
+    let verified = AtomicU64::new(0);
+    let holds = |candidate: &Candidate, buffer: &mut Vec<u8>| {
+        let Some(open) = files.get(candidate.place.file as usize) else {
+            return false;
+        };
+        let holds = open.holds(candidate, manner.names, buffer);
+        let holds = holds.unwrap_or_else(|error| {
+            open.fail(FileFailure::Target(error));
+            false
+        });
+        let bytes = if holds { candidate.length } else { 0 };
+        verified.fetch_add(bytes, Ordering::Relaxed);
+        holds
+    };
+    for wrong in not_there(candidates, manner.workers, cancel, &holds) {
+        if let Some(open) = files.get(wrong.place.file as usize) {
+            let offset = wrong.place.offset;
+            let message = format!("what was read back at offset {offset} is not what was written");
+            open.fail(FileFailure::Unproven(message));
+        }
+    }
+    verified.into_inner()
 }
 
 /// What identifies a content in the name of its unfinished file.
@@ -226,17 +339,93 @@ fn tag(content: Child) -> Vec<u8> {
     }
 }
 
+/// Bytes of zeros that are read at once.
+const ZEROS_BYTES: u64 = 1 << 20;
+
 impl OpenFile {
     fn fail(&self, failure: FileFailure) {
         let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(failure);
     }
+
+    fn is_failed(&self) -> bool {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.is_some()
+    }
+
+    /// Whether the file itself holds a piece already.
+    fn holds(
+        &self,
+        piece: &Candidate,
+        names: Names<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> TargetResult<bool> {
+        let read = |offset, buffer: &mut [u8]| self.file.read_at(offset, buffer);
+        let Some(chunk) = piece.chunk else {
+            let end = piece.place.offset + piece.length;
+            let mut offset = piece.place.offset;
+            while offset < end {
+                let length = ZEROS_BYTES.min(end - offset);
+                if !read_whole(offset, length, buffer, read)? || !is_zero(buffer) {
+                    return Ok(false);
+                }
+                offset += length;
+            }
+            return Ok(true);
+        };
+        let is_whole = read_whole(piece.place.offset, piece.length, buffer, read)?;
+        Ok(is_whole && names.name(chunk, buffer))
+    }
+}
+
+/// Fills `buffer` with `length` bytes; `false` when there are fewer.
+fn read_whole(
+    offset: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+    read: impl Fn(u64, &mut [u8]) -> TargetResult<usize>,
+) -> TargetResult<bool> {
+    buffer.resize(length as usize, 0);
+    Ok(read(offset, buffer)? == buffer.len())
 }
 
 struct Writer<'w> {
     files: &'w [OpenFile],
     monitor: &'w dyn Monitor,
-    written: Mutex<u64>,
+    names: Names<'w>,
+    written: AtomicU64,
+}
+
+impl Writer<'_> {
+    /// Whether a piece is there, or was copied there from what the file replaces.
+    fn is_there(&self, piece: &Candidate, buffer: &mut Vec<u8>) -> TargetResult<bool> {
+        let Some(open) = self.files.get(piece.place.file as usize) else {
+            return Ok(false);
+        };
+        let mut is_there = open.file.is_resumed() && open.holds(piece, self.names, buffer)?;
+        if !is_there && let (Some(existing), Some(chunk)) = (&open.existing, piece.chunk) {
+            let offset = piece.place.offset;
+            let read = |offset, buffer: &mut [u8]| existing.read_at(offset, buffer);
+            let is_whole = read_whole(offset, piece.length, buffer, read)?;
+            if is_whole && self.names.name(chunk, buffer) {
+                open.file.write_at(offset, buffer)?;
+                self.written.fetch_add(piece.length, Ordering::Relaxed);
+                is_there = true;
+            }
+        }
+        if is_there {
+            self.monitor.advance(piece.length);
+        }
+        Ok(is_there)
+    }
+
+    /// Fails the file of a place; `false`, for what is not there.
+    fn fail_target(&self, place: Place, error: TargetError) -> bool {
+        if let Some(open) = self.files.get(place.file as usize) {
+            open.fail(FileFailure::Target(error));
+        }
+        false
+    }
 }
 
 impl Receiver for Writer<'_> {
@@ -247,8 +436,8 @@ impl Receiver for Writer<'_> {
         self.monitor.advance(plain.len() as u64);
         match open.file.write_at(place.offset, plain) {
             Ok(()) => {
-                let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-                *written += plain.len() as u64;
+                self.written
+                    .fetch_add(plain.len() as u64, Ordering::Relaxed);
             }
             Err(error) => open.fail(FileFailure::Target(error)),
         }

@@ -5,7 +5,9 @@ use crate::entry::{Fact, Facts};
 use crate::monitor::Cancel;
 use crate::restorer::error::RestoreError;
 use crate::target::files::{Overwrite, TargetPath, TargetRoot};
-use crate::target::sqlite::{ReplaceError, Replacement, ReplacementReport, replace_database};
+use crate::target::sqlite::{
+    ReplaceError, Replacement, ReplacementReport, check_replaceable, replace_database,
+};
 use crate::tree::Node;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +31,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Refuses to replace an existing database that the policy keeps, before anything is fetched.
+    /// Refuses to replace an existing database that the policy keeps, or that somebody has open,
+    /// before anything is fetched.
     pub(super) fn new(
         target: &TargetRoot,
         place: &TargetPath,
@@ -44,19 +47,11 @@ impl Pending {
         if !replaces && target_path.symlink_metadata().is_ok() {
             return Err(RestoreError::Exists(target_path.display().to_string()));
         }
+        check_replaceable(&target_path)?;
         let name = [b".", place.name(), b".icecore-image"].concat();
         let parent = parent_of(target, place)?;
         let image = target.child(parent.as_ref(), &name)?;
         let image_path = on_disk(&image);
-        // Left by a restore that ended between the image and its proof. The name is ours alone.
-        match std::fs::remove_file(&image_path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let image = image_path.display().to_string();
-                return Err(RestoreError::Image(image, error));
-            }
-        }
         Ok(Self {
             shown: shown.to_vec(),
             image_path,

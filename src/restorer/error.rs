@@ -25,9 +25,6 @@ pub enum RestoreError {
     /// A database is there, and replacing was not asked for.
     #[error("{0} exists, and replacing was not asked for")]
     Exists(String),
-    /// The image of an earlier attempt is in the way.
-    #[error("cannot remove {0}, left by an earlier restore")]
-    Image(String, #[source] std::io::Error),
     /// The snapshot's own record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordLoadError),

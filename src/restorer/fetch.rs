@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ranges with less than this between them are fetched together, bytes.
 const GAP_BYTES: u32 = 64 << 10;
@@ -63,7 +62,7 @@ impl Wanted {
         self.chunks.len()
     }
 
-    /// Fetches everything and hands it to `receiver`; returns the bytes that were fetched.
+    /// Fetches everything and hands it to `receiver`.
     ///
     /// Errors: only what says nothing about the chunks (a lost store). A damaged or missing chunk
     /// is a failure of its places.
@@ -73,9 +72,8 @@ impl Wanted {
         receiver: &dyn Receiver,
         workers: usize,
         cancel: &Cancel,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<(), ReadError> {
         let ranges = plan(self.chunks, reader, receiver)?;
-        let fetched = AtomicU64::new(0);
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
             let (sender, queue) = bounded::<Range>(workers);
@@ -83,7 +81,7 @@ impl Wanted {
                 let queue = queue.clone();
                 scope.spawn(|| {
                     for range in queue {
-                        let done = fetch_range(range, reader, receiver, &fetched);
+                        let done = fetch_range(range, reader, receiver);
                         if let Err(error) = done {
                             let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                             first.get_or_insert(error);
@@ -100,7 +98,7 @@ impl Wanted {
             }
         });
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failure.map_or(Ok(fetched.into_inner()), Err)
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -172,7 +170,6 @@ fn fetch_range(
     range: Range,
     reader: &Reader<'_>,
     receiver: &dyn Receiver,
-    fetched: &AtomicU64,
 ) -> Result<(), ReadError> {
     let Some(first) = range.items.first() else {
         return Ok(());
@@ -180,9 +177,7 @@ fn fetch_range(
     let class = first.located.class;
     let mut bytes = vec![0; (range.end - range.start) as usize];
     match reader.fetch(range.pack, class, u64::from(range.start), &mut bytes) {
-        Ok(()) => {
-            fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        }
+        Ok(()) => {}
         // The blobs may be whole in another pack: each is looked for by itself.
         Err(error) if error.is_damage() => {
             for item in range.items {

@@ -4,11 +4,12 @@ use crate::entry::{EntryKind, Facts, HardLink};
 use crate::format::node::Child;
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::repository::{ReadError, Reader, Snapshot};
-use crate::restorer::batch::Batch;
+use crate::restorer::batch::{Batch, Manner, Order};
+use crate::restorer::compare::Names;
 use crate::restorer::database;
 use crate::restorer::error::RestoreError;
 use crate::target::files::{Made, TargetOptions, TargetPath, TargetRoot, Warning};
-use crate::target::sqlite::ReplacementReport;
+use crate::target::sqlite::{ReplaceError, ReplacementReport};
 use crate::tree::{self, Descend, Node, Visitor};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,14 +18,21 @@ use std::path::{Path, PathBuf};
 pub type Wanted<'f> = dyn Fn(&[u8], bool) -> bool + 'f;
 
 /// How to restore.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct RestoreOptions {
     /// What happens to what is there, owners, modes.
     pub target: TargetOptions,
-    /// Threads that fetch and open.
+    /// Threads that compare, fetch and open; 0 is taken as 1.
     pub workers: usize,
+    /// Directories made below the target first, each in the one before; all goes into the last.
+    pub below: Vec<Vec<u8>>,
     /// Leading directories of the tree that are not made.
     pub strip: usize,
+    /// Whether files that are there are compared piece by piece, and only what differs is fetched.
+    /// Plain files are changed where they stand; a database is replaced when its image is proven.
+    pub in_place: bool,
+    /// Whether every file that is written is read back and hashed before it gets its name.
+    pub verify: bool,
     /// Whether databases are put in place although their check fails.
     pub accept_damage: bool,
 }
@@ -44,24 +52,49 @@ pub struct Restored {
     pub files: u64,
     /// Directories.
     pub directories: u64,
-    /// Bytes fetched from the store.
+    /// Bytes fetched from the repository's packs, bases of deltas and metadata included.
     pub bytes_fetched: u64,
-    /// Bytes written.
+    /// Bytes written: fetched, or copied from what was there.
     pub bytes_written: u64,
+    /// Bytes of content that were not there already.
+    pub bytes_differed: u64,
+    /// Bytes that were read back and are what they should be.
+    pub bytes_verified: u64,
     /// Bytes of content restored, holes and what was there already included.
     pub bytes: u64,
     /// What was damaged and therefore not restored: path inside the snapshot, and why.
     pub damaged: Vec<(Vec<u8>, String)>,
+    /// What was not read back as it was written, and has no name for that: path inside the
+    /// snapshot, and where.
+    pub unproven: Vec<(Vec<u8>, String)>,
     /// What could not be made as it was.
     pub warnings: Vec<Warning>,
     /// Databases, with their proofs.
     pub databases: Vec<(PathBuf, ReplacementReport)>,
 }
 
+impl Restored {
+    /// Counts what another restore did too.
+    pub fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.directories += other.directories;
+        self.bytes_fetched += other.bytes_fetched;
+        self.bytes_written += other.bytes_written;
+        self.bytes_differed += other.bytes_differed;
+        self.bytes_verified += other.bytes_verified;
+        self.bytes += other.bytes;
+        self.damaged.extend(other.damaged);
+        self.unproven.extend(other.unproven);
+        self.warnings.extend(other.warnings);
+        self.databases.extend(other.databases);
+    }
+}
+
 /// Restores what is selected of a snapshot to `target`.
 ///
 /// A single file goes to `target` itself, unless that is a directory or ends in a slash; a tree
-/// goes below it. Damaged files are left out and reported; everything else is restored.
+/// goes below it. Damaged files are left out and reported (in place: restored as far as possible,
+/// and reported); everything else is restored.
 pub fn restore(
     reader: &Reader<'_>,
     snapshot: &Snapshot,
@@ -72,16 +105,25 @@ pub fn restore(
     cancel: &Cancel,
 ) -> Result<Restored, RestoreError> {
     monitor.phase("restoring", Unit::Bytes, Some(snapshot.label.totals.bytes));
+    let fetched_before = reader.fetched_bytes();
     let facts = facts_by_path(reader, snapshot)?;
     let single = single_file(reader, snapshot, &selection.path)?;
     let (root_path, name) = match &single {
-        Some((_, node)) => place_of_file(target, node.name())?,
-        None => (target.to_path_buf(), None),
+        Some((_, node)) if options.below.is_empty() => place_of_file(target, node.name())?,
+        _ => (target.to_path_buf(), None),
     };
     let root = TargetRoot::open(&root_path, options.target)?;
+    let below = make_below(&root, &options.below)?;
+    let manner = Manner {
+        workers: options.workers.max(1),
+        in_place: options.in_place,
+        verify: options.verify,
+        names: Names(reader.repository().access().id_key(snapshot.domain)),
+    };
     let mut restore = Restore {
-        batch: Batch::new(reader, &root, monitor, cancel, options.workers),
+        batch: Batch::new(reader, &root, monitor, cancel, manner),
         target: &root,
+        below,
         options,
         selection,
         facts,
@@ -102,7 +144,20 @@ pub fn restore(
     }
     restore.flush()?;
     root.sync()?;
-    Ok(restore.finish())
+    let mut restored = restore.finish();
+    restored.bytes_fetched = reader.fetched_bytes() - fetched_before;
+    Ok(restored)
+}
+
+/// Makes the directories that everything goes into, and returns the last.
+fn make_below(root: &TargetRoot, below: &[Vec<u8>]) -> Result<Option<TargetPath>, RestoreError> {
+    let mut last: Option<TargetPath> = None;
+    for name in below {
+        let path = root.child(last.as_ref(), name)?;
+        root.make_directory(&path)?;
+        last = Some(path);
+    }
+    Ok(last)
 }
 
 fn facts_by_path(
@@ -178,6 +233,7 @@ struct Name {
 struct Restore<'x, 'a, 'f> {
     batch: Batch<'x, 'a>,
     target: &'x TargetRoot,
+    below: Option<TargetPath>,
     options: &'x RestoreOptions,
     selection: &'x Selection<'f>,
     facts: BTreeMap<Vec<u8>, Facts>,
@@ -230,7 +286,8 @@ impl Restore<'_, '_, '_> {
         let parts = below.split(|byte| *byte == b'/').skip(self.options.strip);
         let mut place: Option<TargetPath> = None;
         for part in parts {
-            place = Some(self.target.child(place.as_ref(), part)?);
+            let parent = place.as_ref().or(self.below.as_ref());
+            place = Some(self.target.child(parent, part)?);
         }
         Ok(place)
     }
@@ -249,16 +306,23 @@ impl Restore<'_, '_, '_> {
             self.links.insert(link, name);
         }
         let is_database = self.facts.get(path).is_some_and(database::is_database);
-        if !is_database && self.target.is_done(&place, entry)? {
+        // In place nothing is believed by its looks.
+        let by_looks = !is_database && !self.options.in_place;
+        if by_looks && self.target.is_done(&place, entry)? {
             return Ok(());
         }
         self.restored.bytes += node.child.length();
-        let written_to = match is_database {
-            true => self.image_for(path, node, &place)?,
-            false => place,
+        let (path_written, image_of) = match is_database {
+            true => (self.image_for(path, node, &place)?, Some(place)),
+            false => (place, None),
         };
-        let (entry, shown) = (node.entry.clone(), path.to_vec());
-        self.batch.add(written_to, shown, entry, node.child)?;
+        self.batch.add(Order {
+            path: path_written,
+            shown: path.to_vec(),
+            entry: node.entry.clone(),
+            content: node.child,
+            image_of,
+        })?;
         match self.batch.is_full() {
             true => self.flush(),
             false => Ok(()),
@@ -284,23 +348,38 @@ impl Restore<'_, '_, '_> {
     fn flush(&mut self) -> Result<(), RestoreError> {
         self.batch.flush()?;
         for (name, first) in std::mem::take(&mut self.pending_links) {
-            let damaged = &mut self.batch.outcome.damaged;
-            if damaged.iter().any(|(shown, _)| *shown == first.shown) {
+            let outcome = &mut self.batch.outcome;
+            let is_first = |(shown, _): &(Vec<u8>, String)| *shown == first.shown;
+            if outcome.unproven.iter().any(is_first) {
+                let why = "it is another name of a file that was not read back whole".to_owned();
+                outcome.unproven.push((name.shown, why));
+                continue;
+            }
+            if outcome.damaged.iter().any(is_first) {
                 let why = "it is another name of a damaged file".to_owned();
-                damaged.push((name.shown, why));
+                outcome.damaged.push((name.shown, why));
                 continue;
             }
             self.target.hard_link(&name.place, &first.place)?;
             self.restored.files += 1;
         }
         for pending in std::mem::take(&mut self.pending_databases) {
-            let damaged = &self.batch.outcome.damaged;
-            if damaged.iter().any(|(shown, _)| *shown == pending.shown) {
+            let outcome = &mut self.batch.outcome;
+            let mut failed = outcome.damaged.iter().chain(&outcome.unproven);
+            if failed.any(|(shown, _)| *shown == pending.shown) {
                 continue;
             }
             let accept = self.options.accept_damage;
-            let report = pending.put_in_place(accept, self.cancel)?;
-            self.restored.databases.push(report);
+            match pending.put_in_place(accept, self.cancel) {
+                Ok(report) => self.restored.databases.push(report),
+                Err(error @ ReplaceError::Damaged { .. }) => {
+                    outcome.files -= 1;
+                    let remedy = error.remedy().unwrap_or_default();
+                    let message = format!("{}; {remedy}", crate::explain::explain(&error));
+                    outcome.damaged.push((pending.shown, message));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         for (path, entry) in std::mem::take(&mut self.pending_directories) {
             let warnings = self.target.finish_directory(&path, &entry)?;
@@ -313,9 +392,11 @@ impl Restore<'_, '_, '_> {
         let mut restored = self.restored;
         let outcome = self.batch.outcome;
         restored.files += outcome.files;
-        restored.bytes_fetched = outcome.bytes_fetched;
         restored.bytes_written = outcome.bytes_written;
+        restored.bytes_differed = outcome.bytes_differed;
+        restored.bytes_verified = outcome.bytes_verified;
         restored.damaged.extend(outcome.damaged);
+        restored.unproven = outcome.unproven;
         restored.warnings.extend(outcome.warnings);
         restored
     }

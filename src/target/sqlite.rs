@@ -93,6 +93,22 @@ pub struct ReplacementReport {
     pub owner_kept: bool,
 }
 
+/// Refuses early, before anything is fetched, what [`replace_database`] would refuse at the end: a
+/// target that is no regular file, or that somebody has open.
+pub fn check_replaceable(target: &Path) -> Result<(), ReplaceError> {
+    match existing_file(target)? {
+        Some(_) => refuse_in_use(target),
+        None => Ok(()),
+    }
+}
+
+fn refuse_in_use(target: &Path) -> Result<(), ReplaceError> {
+    match lock_probe(target)? {
+        Some(occupant) => Err(in_use(target, occupant)),
+        None => Ok(()),
+    }
+}
+
 /// Proves `replacement.image` and puts it in the place of `replacement.target`; the order of the
 /// steps is argued above. After an error the image is still where it was.
 pub fn replace_database(
@@ -102,10 +118,8 @@ pub fn replace_database(
     let target = replacement.target;
     let directory = common_directory(replacement)?;
     let existing = existing_file(target)?;
-    if existing.is_some()
-        && let Some(occupant) = lock_probe(target)?
-    {
-        return Err(in_use(target, occupant));
+    if existing.is_some() {
+        refuse_in_use(target)?;
     }
     let proof = prove::prove_image(replacement.image, replacement.recorded, cancel)?;
     if !proof.is_sound() && !replacement.accept_damage {

@@ -5,6 +5,7 @@ mod compat;
 mod crash;
 mod fuzz;
 mod processes;
+mod restoring;
 mod retention;
 mod second_reader;
 mod support;

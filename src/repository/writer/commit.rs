@@ -163,7 +163,7 @@ impl WriteSession<'_> {
         totals.chunks_new = chunks_new;
         totals.chunks_delta = chunks_delta;
         totals.bytes_stored = bytes_stored;
-        let bytes = self.encode_snapshot(&parts)?;
+        let bytes = self.encode_counting_itself(&mut parts)?;
         let id = SnapshotId(*blake3::hash(&bytes).as_bytes());
         let store = self.repository().store();
         put_named(store, layout::snapshot(&id), &bytes)?;
@@ -177,6 +177,22 @@ impl WriteSession<'_> {
         state.statistics = BlobStatistics::default();
         self.packs.reset_bytes();
         Ok((id, parts.label))
+    }
+
+    /// Encodes a snapshot whose stored bytes include its own. Its length depends on that number
+    /// only where that needs another byte, so a second or third encoding settles it.
+    fn encode_counting_itself(&self, parts: &mut SnapshotParts) -> Result<Vec<u8>, WriteError> {
+        let others = parts.label.totals.bytes_stored;
+        let mut bytes = self.encode_snapshot(parts)?;
+        for _ in 0..2 {
+            let all = others + bytes.len() as u64;
+            if parts.label.totals.bytes_stored == all {
+                break;
+            }
+            parts.label.totals.bytes_stored = all;
+            bytes = self.encode_snapshot(parts)?;
+        }
+        Ok(bytes)
     }
 
     fn encode_snapshot(&self, parts: &SnapshotParts) -> Result<Vec<u8>, WriteError> {

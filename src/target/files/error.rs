@@ -54,8 +54,6 @@ pub(super) enum Obstacle {
     Directory,
     #[error("it is there and is not a directory")]
     NotDirectory,
-    #[error("it is not a regular file with one name")]
-    NotPlain,
     #[error("a part of its path is a symbolic link or not a directory")]
     NotBeneath,
 }

@@ -1,11 +1,26 @@
 //! One regular file while its content arrives.
 
 use crate::target::files::error::{TargetResult, failed};
+use crate::target::files::reuse::ExistingFile;
 use rustix::fd::OwnedFd;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::sync::Arc;
+
+/// Reads at `offset`; fewer bytes only at the end of the file.
+pub(super) fn read_at(file: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
+}
 
 /// Zeros are left out in pieces of this many bytes, aligned in the file.
 const SPARSE_UNIT_BYTES: usize = 4096;
@@ -48,17 +63,26 @@ impl TargetFile {
 
     /// Reads what is there, for a comparison; fewer bytes only at the end of the file.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> TargetResult<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let position = offset + filled as u64;
-            match rustix::io::pread(&self.descriptor, &mut buffer[filled..], position) {
-                Ok(0) => break,
-                Ok(length) => filled += length,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed("read", self.shown.clone(), errno)),
-            }
+        read_at(&self.descriptor, offset, buffer)
+            .map_err(|errno| failed("read", self.shown.clone(), errno))
+    }
+
+    /// Lets a fresh file share the blocks of `existing`, where the file system can: what is equal
+    /// then takes no space twice and is not written. Afterwards it counts as resumed.
+    pub fn clone_from(&mut self, existing: &ExistingFile) -> TargetResult<()> {
+        if !self.is_fresh || rustix::fs::ioctl_ficlone(&self.descriptor, existing).is_err() {
+            return Ok(());
         }
-        Ok(filled)
+        self.is_fresh = false;
+        rustix::fs::ftruncate(&self.descriptor, self.size)
+            .map_err(|errno| failed("write", self.shown.clone(), errno))
+    }
+
+    /// Drops what is durable of it from memory, so that the next reading is one from the medium,
+    /// as far as the system tells the truth.
+    pub fn drop_cached(&self) -> TargetResult<()> {
+        rustix::fs::fadvise(&self.descriptor, 0, None, Advice::DontNeed)
+            .map_err(|errno| failed("read back", self.shown.clone(), errno))
     }
 
     /// Writes `bytes` at `offset`. In a fresh file whole 4 KiB pieces of zeros are left as holes.

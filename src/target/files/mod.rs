@@ -13,11 +13,13 @@ mod jail;
 mod metadata;
 mod path;
 mod place;
+mod reuse;
 
 pub use error::{TargetError, TargetErrorKind, TargetResult, Warning};
 pub use file::TargetFile;
 pub use metadata::Owners;
 pub use path::{PathError, TargetPath};
+pub use reuse::ExistingFile;
 
 use crate::entry::{Entry, EntryKind};
 use crate::target::files::error::{Obstacle, failed, obstacle, refused};
@@ -223,32 +225,6 @@ impl TargetRoot {
             shown: self.shown(path),
             size,
             is_fresh,
-        })
-    }
-
-    /// Opens the existing file to change it in place to `size` bytes: not atomic, but only what
-    /// differs needs writing. Refused unless the policy replaces and the file is a regular one
-    /// with a single name.
-    pub fn open_in_place(&self, path: &TargetPath, size: u64) -> TargetResult<TargetFile> {
-        let operation = "restore in place";
-        let directory = self.directory_of(operation, path)?;
-        if !self.options.overwrite.replaces() {
-            return Err(obstacle(operation, self.shown(path), Obstacle::Exists));
-        }
-        let name = path.c_name();
-        let fail = |errno| failed(operation, self.shown(path), errno);
-        let descriptor = place::open_plain(&directory, &name)
-            .map_err(fail)?
-            .ok_or_else(|| obstacle(operation, self.shown(path), Obstacle::NotPlain))?;
-        rustix::fs::ftruncate(&descriptor, size).map_err(fail)?;
-        Ok(TargetFile {
-            descriptor,
-            directory,
-            current_name: name,
-            place: Place::Existing,
-            shown: self.shown(path),
-            size,
-            is_fresh: false,
         })
     }
 

@@ -42,6 +42,47 @@ pub(super) fn open_plain(directory: &OwnedFd, name: &CStr) -> Result<Option<Owne
     Ok(is_plain.then_some(descriptor))
 }
 
+/// Opens an existing file for reading if it is a regular one.
+pub(super) fn open_readable(directory: &OwnedFd, name: &CStr) -> Result<Option<OwnedFd>, Errno> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let is_regular =
+        |stat: &rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !is_regular(&rustix::fs::statat(
+        directory,
+        name,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?) {
+        return Ok(None);
+    }
+    let descriptor = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::LOOP) => return Ok(None),
+        other => other?,
+    };
+    Ok(is_regular(&rustix::fs::fstat(&descriptor)?).then_some(descriptor))
+}
+
+/// Renames the finished file `name` to `partial`, private again, or removes it: see
+/// [`crate::target::files::TargetRoot::take_back`].
+pub(super) fn take_back(directory: &OwnedFd, name: &CStr, partial: &CStr) -> Result<(), Errno> {
+    let remove = || rustix::fs::unlinkat(directory, name, AtFlags::empty());
+    let descriptor = match open_plain(directory, name) {
+        Err(Errno::NOENT) => return Ok(()),
+        Ok(Some(descriptor)) => descriptor,
+        Ok(None) | Err(_) => return remove(),
+    };
+    let stat = rustix::fs::fstat(&descriptor)?;
+    let is_ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o022 == 0;
+    if !is_ours {
+        return remove();
+    }
+    rustix::fs::fchmod(&descriptor, Mode::RUSR | Mode::WUSR)?;
+    match rename(directory, name, partial, false) {
+        Err(Errno::EXIST) => remove(),
+        other => other,
+    }
+}
+
 /// Opens or makes the temporary file of `size` bytes, and tells whether it is all zeros.
 pub(super) fn open_partial(
     directory: &OwnedFd,

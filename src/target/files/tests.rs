@@ -307,15 +307,19 @@ fn in_place_needs_a_plain_file_and_consent() {
     )
     .unwrap();
     for name in ["link", "second"] {
-        let error = root.open_in_place(&path(name), 3).unwrap_err();
-        assert_eq!(error.kind, TargetErrorKind::Exists, "{name}");
+        assert!(root.open_in_place(&path(name), 3).unwrap().is_none());
     }
-    let file = root.open_in_place(&path("f"), 8192).unwrap();
+    assert!(root.open_in_place(&path("missing"), 3).unwrap().is_none());
+    let file = root.open_in_place(&path("f"), 8192).unwrap().unwrap();
     file.write_at(0, b"new").unwrap();
     file.write_hole(4, 8000).unwrap();
     root.commit_file(file, &path("f"), &file_entry(b"f", 8192, 0o600))
         .unwrap();
     let expected = [&b"new "[..], &[0; 8188]].concat();
+    assert_eq!(fs::read(bench.target().join("f")).unwrap(), expected);
+    // A damaged one is left as far as it came: it has no temporary name to give up.
+    let file = root.open_in_place(&path("f"), 8192).unwrap().unwrap();
+    root.discard_file(file).unwrap();
     assert_eq!(fs::read(bench.target().join("f")).unwrap(), expected);
     fs::remove_file(bench.target().join("second")).unwrap();
     assert!(
@@ -324,6 +328,67 @@ fn in_place_needs_a_plain_file_and_consent() {
             .open_in_place(&path("f"), 1)
             .is_err()
     );
+    bench.assert_outside_is_untouched();
+}
+
+#[test]
+fn what_is_there_can_be_copied_from() {
+    let bench = Bench::new();
+    let root = bench.open(Overwrite::Always);
+    fs::write(bench.target().join("f"), b"old content").unwrap();
+    symlink(
+        bench.base.join("outside/victim"),
+        bench.target().join("link"),
+    )
+    .unwrap();
+    assert!(root.open_existing(&path("link")).unwrap().is_none());
+    assert!(root.open_existing(&path("missing")).unwrap().is_none());
+    let existing = root.open_existing(&path("f")).unwrap().unwrap();
+    let mut buffer = [0u8; 16];
+    assert_eq!(existing.read_at(4, &mut buffer).unwrap(), 7);
+    assert_eq!(&buffer[..7], b"content");
+    let mut file = root.create_file(&path("g"), 4, b"tag").unwrap();
+    file.clone_from(&existing).unwrap();
+    // With shared blocks or without, only what is read from it counts.
+    if file.is_resumed() {
+        assert_eq!(file.read_at(0, &mut buffer).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"old ");
+    }
+}
+
+#[test]
+fn a_finished_file_is_taken_back() {
+    let bench = Bench::new();
+    let root = bench.open(Overwrite::Always);
+    let finished = bench.target().join("image");
+    let take_back = || root.take_back(&path("image"), b"tag").unwrap();
+    let resumed = || {
+        let file = root.create_file(&path("image"), 4, b"tag").unwrap();
+        let resumed = file.is_resumed();
+        root.discard_file(file).unwrap();
+        resumed
+    };
+    take_back();
+    assert!(!resumed(), "there was none");
+    restore(&root, &path("image"), b"done", 0o644).unwrap();
+    take_back();
+    assert!(!finished.exists());
+    assert!(resumed());
+    // One that others may write to could change after it was looked at.
+    restore(&root, &path("image"), b"done", 0o666).unwrap();
+    take_back();
+    assert!(!finished.exists());
+    assert!(!resumed());
+    // An unfinished one of the same content is further than anything.
+    drop(root.create_file(&path("image"), 4, b"tag").unwrap());
+    restore(&root, &path("image2"), b"done", 0o600).unwrap();
+    fs::rename(bench.target().join("image2"), &finished).unwrap();
+    take_back();
+    assert!(!finished.exists());
+    assert!(resumed());
+    symlink(bench.base.join("outside/victim"), &finished).unwrap();
+    take_back();
+    assert!(finished.symlink_metadata().is_err());
     bench.assert_outside_is_untouched();
 }
 

@@ -95,6 +95,43 @@ fn a_killed_restore_resumes_and_trusts_no_byte() {
 }
 
 #[test]
+fn a_killed_restore_of_a_database_resumes_and_trusts_no_byte() {
+    let world = TestEnvironment::new();
+    let database = world.path("app.db");
+    make_database(&database, BYTES as u64);
+    world.run(&["snapshot", "sqlite:app.db"]).expect(0);
+    let size = fs::metadata(&database).unwrap().len();
+    fs::create_dir(world.path("out")).unwrap();
+    let out = world.path("out");
+    let mut child = start(world.command(&RESTORE));
+    let began = Instant::now();
+    let is_time = || {
+        let late = began.elapsed() > Duration::from_secs(100);
+        late || bytes_on_disk(&out) >= size * 6 / 10
+    };
+    assert!(kill_when(&mut child, is_time), "it was too fast");
+    flip_a_written_byte(&half_written(&out));
+    let summary = world.run(&RESTORE).expect(0).summary();
+    let fetched = number(&summary, "bytes_fetched");
+    println!("killed at 60 %; the second run fetched {fetched} of {size} bytes");
+    assert!(fetched <= size * 45 / 100, "{summary}");
+    assert_eq!(rows_of(&out.join("app.db")), rows_of(&database));
+    // As if it had been killed while the finished image was being checked.
+    let image = out.join(".app.db.icecore-image");
+    fs::rename(out.join("app.db"), &image).unwrap();
+    flip_a_written_byte(&image);
+    let summary = world.run(&RESTORE).expect(0).summary();
+    let fetched = number(&summary, "bytes_fetched");
+    assert!(fetched <= size * 2 / 100, "{summary}");
+    assert_eq!(rows_of(&out.join("app.db")), rows_of(&database));
+    let names: Vec<_> = fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["app.db"]);
+}
+
+#[test]
 fn a_restore_killed_at_any_moment_can_be_repeated() {
     let mut random = Random::fresh("kill -9 of restore");
     let files = make_files(12 << 20, 11);

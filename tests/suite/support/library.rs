@@ -17,7 +17,6 @@ use icecore::restorer::{RestoreOptions, Selection, restore};
 use icecore::source::files::FilesSource;
 use icecore::source::{Consistency, Content, ContentEnd, Extent, Source, SourceError};
 use icecore::store::{MemoryStore, Store, StoreExt};
-use icecore::target::files::TargetOptions;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -146,10 +145,8 @@ pub fn restored(repository: &Repository, snapshot: &Snapshot) -> Result<Tree, St
         wanted: &|_, _| true,
     };
     let options = RestoreOptions {
-        target: TargetOptions::default(),
         workers: 1,
-        strip: 0,
-        accept_damage: false,
+        ..RestoreOptions::default()
     };
     let outcome = restore(
         &reader,

@@ -1,6 +1,7 @@
 //! `restore`: bring a snapshot back. Without a target it shows the plan and what to type.
 
 mod chosen;
+mod fallback;
 mod place;
 mod screen;
 
@@ -13,7 +14,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::repository::{Reader, Snapshot};
-use crate::restorer::{RestoreOptions, Restored, Selection, restore};
+use crate::restorer::{RestoreOptions, Restored, Selection, Wanted, restore};
 use crate::selector::SnapshotPath;
 use crate::target::files::{Overwrite, TargetOptions};
 use chosen::Chosen;
@@ -49,9 +50,36 @@ pub struct RestoreArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     strip: usize,
 
+    /// Keep the whole path things were captured from, below --target
+    #[arg(long, requires = "target", conflicts_with = "strip")]
+    absolute: bool,
+
     /// Replace what is there and differs
     #[arg(long)]
     overwrite: bool,
+
+    /// Compare what is there piece by piece, and fetch only what differs
+    ///
+    /// A plain file is changed where it stands: stop what uses it first. An interruption leaves it
+    /// with some pieces old and some new; the same command again compares everything anew and
+    /// finishes. A database is refused while a program has it open, made anew beside itself from
+    /// what is equal and what was fetched, checked, and renamed over the old one: it is never half
+    /// one and half the other, and needs its size free on disk once more where the file system
+    /// cannot share blocks. What is there and not in the snapshot stays.
+    #[arg(long)]
+    in_place: bool,
+
+    /// Read every restored file back and compare it before it gets its name; exit code 6 if it is
+    /// not what was written
+    #[arg(long)]
+    verify: bool,
+
+    /// Take what is damaged from the newest older snapshot of the same source that has it whole
+    ///
+    /// Every such path is named, with the snapshot it comes from: it is older than the rest. The
+    /// exit code stays that of damage, 4.
+    #[arg(long)]
+    fallback: bool,
 
     /// Do not ask
     #[arg(long)]
@@ -83,18 +111,22 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
     let index = invocation.open_index(&open.repository)?;
     let reader = Reader::new(&open.repository, &index);
     let path = wanted.path.as_deref().map(clean).unwrap_or_default();
-    let chosen = Chosen::new(invocation, &reader, snapshot, &path, arguments)?;
-    let body = snapshot.body(&open.repository)?;
-    let places = match (&arguments.target, arguments.to_origin) {
-        (Some(target), _) => vec![Place {
-            path,
-            target: target.clone(),
-        }],
-        (None, true) => place::origins(&body, &path)?,
-        (None, false) => return plan(invocation, arguments, snapshot, &chosen, &path),
+    let task = Task {
+        invocation,
+        arguments,
+        reader: &reader,
+        path: &path,
+    };
+    let chosen = match Chosen::new(invocation, &reader, snapshot, &path, arguments) {
+        // Not even the entry can be read: all of it is taken from an older snapshot.
+        Err(error) if task.falls_back(&error) => Err(error),
+        other => Ok(other?),
+    };
+    let Some(places) = task.places(snapshot)? else {
+        return plan(invocation, arguments, snapshot, &chosen?, &path);
     };
     if arguments.dry_run {
-        return screen::dry_run(invocation, snapshot, &chosen, &places);
+        return screen::dry_run(invocation, snapshot, &chosen?, &places);
     }
     if arguments.to_origin && !arguments.yes && !arguments.force {
         let host = &snapshot.label.host;
@@ -107,66 +139,122 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         confirm(&consequence, &text::line(host))?;
     }
     let started = Instant::now();
-    let mut restored = Restored::default();
-    for place in &places {
-        add(
-            &mut restored,
-            one(invocation, arguments, &reader, snapshot, &chosen, place)?,
-        );
-    }
+    let mut restored = task.all(snapshot, chosen, &places)?;
+    let fallbacks = match arguments.fallback && !restored.damaged.is_empty() {
+        true => fallback::restore_older(&task, &set, snapshot, &mut restored)?,
+        false => Vec::new(),
+    };
     invocation.ui.clear();
-    screen::show(invocation, snapshot, &restored, &places, started.elapsed())
-}
-
-fn one(
-    invocation: &Invocation,
-    arguments: &RestoreArguments,
-    reader: &Reader<'_>,
-    snapshot: &Snapshot,
-    chosen: &Chosen,
-    place: &Place,
-) -> CommandResult<Restored> {
-    let replaces = arguments.overwrite || arguments.force || arguments.to_origin;
-    let jobs = invocation.global.jobs.map(usize::from);
-    let options = RestoreOptions {
-        target: TargetOptions {
-            overwrite: match replaces {
-                true => Overwrite::IfDifferent,
-                false => Overwrite::Never,
-            },
-            ..TargetOptions::default()
-        },
-        workers: jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        strip: arguments.strip,
-        accept_damage: arguments.accept_damage,
-    };
-    let selection = Selection {
-        path: place.path.clone(),
-        wanted: &|path, is_directory| chosen.is_wanted(path, is_directory),
-    };
-    let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let restored = restore(
-        reader,
+    let result = screen::Result {
         snapshot,
-        &selection,
-        &place.target,
-        &options,
-        ui,
-        cancel,
-    );
-    Ok(restored?)
+        restored: &restored,
+        places: &places,
+        fallbacks: arguments.fallback.then_some(fallbacks.as_slice()),
+        in_place: arguments.in_place,
+        verify: arguments.verify,
+        duration: started.elapsed(),
+    };
+    Ok(screen::show(invocation, &result))
 }
 
-fn add(total: &mut Restored, one: Restored) {
-    total.files += one.files;
-    total.directories += one.directories;
-    total.bytes_fetched += one.bytes_fetched;
-    total.bytes_written += one.bytes_written;
-    total.bytes += one.bytes;
-    total.damaged.extend(one.damaged);
-    total.warnings.extend(one.warnings);
-    total.databases.extend(one.databases);
+/// What is to be done, from whichever snapshot.
+struct Task<'t> {
+    invocation: &'t Invocation,
+    arguments: &'t RestoreArguments,
+    reader: &'t Reader<'t>,
+    /// The path inside the snapshot that is wanted; empty for all.
+    path: &'t [u8],
+}
+
+impl Task<'_> {
+    /// Where a snapshot goes; `None` when nothing was said about it.
+    fn places(&self, snapshot: &Snapshot) -> CommandResult<Option<Vec<Place>>> {
+        let arguments = self.arguments;
+        let body = || snapshot.body(self.reader.repository());
+        Ok(match (&arguments.target, arguments.to_origin) {
+            (Some(target), _) if arguments.absolute => {
+                Some(place::absolute(&body()?, self.path, target)?)
+            }
+            (Some(target), _) => Some(vec![Place::new(self.path, target)]),
+            (None, true) => Some(place::origins(&body()?, self.path)?),
+            (None, false) => None,
+        })
+    }
+
+    /// Whether a failure is damage that an older snapshot may make good.
+    fn falls_back(&self, error: &CommandError) -> bool {
+        self.arguments.fallback && error.kind == ErrorKind::Damage
+    }
+
+    /// Restores what was chosen to all places.
+    fn all(
+        &self,
+        snapshot: &Snapshot,
+        chosen: CommandResult<Chosen>,
+        places: &[Place],
+    ) -> CommandResult<Restored> {
+        let mut restored = Restored::default();
+        for place in places {
+            let one = match &chosen {
+                Ok(chosen) => self.one(snapshot, place, &|path, is_directory| {
+                    chosen.is_wanted(path, is_directory)
+                }),
+                Err(error) => Err(error.within("cannot look into the snapshot")),
+            };
+            match one {
+                Ok(one) => restored.add(one),
+                Err(error) if self.falls_back(&error) => {
+                    let damaged = (place.path.clone(), error.message());
+                    restored.damaged.push(damaged);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(restored)
+    }
+
+    /// Restores what is wanted to one place.
+    fn one(
+        &self,
+        snapshot: &Snapshot,
+        place: &Place,
+        wanted: &Wanted<'_>,
+    ) -> CommandResult<Restored> {
+        let (invocation, arguments) = (self.invocation, self.arguments);
+        let replaces =
+            arguments.overwrite || arguments.force || arguments.to_origin || arguments.in_place;
+        let jobs = invocation.global.jobs.map(usize::from);
+        let options = RestoreOptions {
+            target: TargetOptions {
+                overwrite: match replaces {
+                    true => Overwrite::IfDifferent,
+                    false => Overwrite::Never,
+                },
+                ..TargetOptions::default()
+            },
+            workers: jobs
+                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            below: place.below.clone(),
+            strip: arguments.strip,
+            in_place: arguments.in_place,
+            verify: arguments.verify,
+            accept_damage: arguments.accept_damage,
+        };
+        let selection = Selection {
+            path: place.path.clone(),
+            wanted,
+        };
+        let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
+        Ok(restore(
+            self.reader,
+            snapshot,
+            &selection,
+            &place.target,
+            &options,
+            ui,
+            cancel,
+        )?)
+    }
 }
 
 /// No target: says what would be restored, and the commands that do it. Ends with 2, because a
@@ -208,10 +296,11 @@ fn plan(
     Err(error)
 }
 
-/// What a restore with damage ends with.
+/// What a restore ends with: what could not be proven weighs more than damage that was told.
 fn exit(restored: &Restored) -> Exit {
-    match restored.damaged.is_empty() {
-        true => Exit::Done,
-        false => Exit::Damage,
+    match (restored.unproven.is_empty(), restored.damaged.is_empty()) {
+        (false, _) => Exit::Unproven,
+        (true, false) => Exit::Damage,
+        (true, true) => Exit::Done,
     }
 }

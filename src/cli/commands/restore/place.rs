@@ -3,9 +3,9 @@
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::text;
 use crate::format::snapshot::SnapshotBody;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A part of a snapshot and its target.
 pub struct Place {
@@ -13,6 +13,27 @@ pub struct Place {
     pub path: Vec<u8>,
     /// Where it goes.
     pub target: PathBuf,
+    /// Directories made below it first.
+    pub below: Vec<Vec<u8>>,
+}
+
+impl Place {
+    /// A part of a snapshot that goes to `target` itself.
+    pub fn new(path: &[u8], target: &Path) -> Self {
+        Self {
+            path: path.to_vec(),
+            target: target.to_owned(),
+            below: Vec::new(),
+        }
+    }
+
+    /// The directory or file that it is restored into.
+    pub fn into(&self) -> PathBuf {
+        let below = self.below.iter().map(|name| OsStr::from_bytes(name));
+        let mut into = self.target.clone();
+        into.extend(below);
+        into
+    }
 }
 
 /// Back to where everything, or the one path that is wanted, was captured from.
@@ -30,17 +51,14 @@ pub fn origins(body: &SnapshotBody, wanted: &[u8]) -> CommandResult<Vec<Place>> 
         let below = wanted.strip_prefix(name);
         let target = match below {
             _ if wanted.is_empty() || wanted == name => origin.clone(),
-            Some([b'/', rest @ ..]) => origin.join(std::ffi::OsStr::from_bytes(rest)),
+            Some([b'/', rest @ ..]) => origin.join(OsStr::from_bytes(rest)),
             _ => continue,
         };
         let path = match wanted.is_empty() {
             true => name.to_vec(),
             false => wanted.to_vec(),
         };
-        places.push(Place {
-            target: containing(&path, &target)?,
-            path,
-        });
+        places.push(Place::new(&path, &containing(&path, &target)?));
     }
     match places.is_empty() {
         true => Err(CommandError::usage(format!(
@@ -49,6 +67,23 @@ pub fn origins(body: &SnapshotBody, wanted: &[u8]) -> CommandResult<Vec<Place>> 
         ))),
         false => Ok(places),
     }
+}
+
+/// Below `target`, under the whole path that everything was captured from.
+pub fn absolute(body: &SnapshotBody, wanted: &[u8], target: &Path) -> CommandResult<Vec<Place>> {
+    let below = |origin: &Path| {
+        let normal = |component| match component {
+            Component::Normal(name) => Some(name.as_bytes().to_vec()),
+            _ => None,
+        };
+        origin.components().filter_map(normal).collect()
+    };
+    let places = origins(body, wanted)?.into_iter().map(|place| Place {
+        below: below(&place.target),
+        target: target.to_owned(),
+        path: place.path,
+    });
+    Ok(places.collect())
 }
 
 /// The directory to restore into, so that what is restored gets its own name back.

@@ -1,0 +1,201 @@
+//! `--verify`, `--absolute`, `--fallback`.
+
+use super::{number, summary_of};
+use crate::cli::{TestEnvironment, tree};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+#[test]
+fn what_was_written_is_read_back() {
+    let world = TestEnvironment::new();
+    world.write("data/file", crate::support::tree::noise(1, 700_000));
+    world.write("data/empty", b"");
+    let sparse = fs::File::create(world.path("data/sparse")).unwrap();
+    sparse.set_len(3 << 20).unwrap();
+    world.database("data/app.db", 500);
+    world.run(&["snapshot", "data"]).expect(0);
+    let restore = ["restore", "latest", "--target", "out", "--verify"];
+    let summary = summary_of(&world, &restore);
+    let size = fs::metadata(world.path("data/app.db")).unwrap().len();
+    assert_eq!(
+        number(&summary, "bytes_verified"),
+        700_000 + (3 << 20) + size
+    );
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let shown = world.run(&restore).expect(0);
+    assert!(shown.stdout.contains("all as written"), "{}", shown.stdout);
+}
+
+#[test]
+fn the_whole_path_below_the_target() {
+    let world = TestEnvironment::new();
+    world.write("srv/app/deep/file", b"1");
+    world.write("srv/other", b"2");
+    world.run(&["snapshot", "srv/app", "srv/other"]).expect(0);
+    let restore = ["restore", "latest", "--absolute", "--target", "out"];
+    world.run(&restore).expect(0);
+    let below = |path: &str| {
+        let origin = fs::canonicalize(world.path("srv")).unwrap();
+        let origin = origin.strip_prefix("/").unwrap().join(path);
+        world.path("out").join(origin)
+    };
+    assert_eq!(fs::read(below("app/deep/file")).unwrap(), b"1");
+    assert_eq!(fs::read(below("other")).unwrap(), b"2");
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let one = [
+        "restore",
+        "latest:app/deep/file",
+        "--absolute",
+        "--target",
+        "out",
+    ];
+    let shown = world.run(&one).expect(0);
+    let place = below("app/deep/file");
+    assert_eq!(fs::read(&place).unwrap(), b"1");
+    assert!(!below("other").exists());
+    let first = world.path("out").join(
+        fs::canonicalize(world.path("."))
+            .unwrap()
+            .components()
+            .nth(1)
+            .unwrap(),
+    );
+    assert!(shown.stdout.contains("app/deep/file"), "{}", shown.stdout);
+    // Not through a link that somebody planted there.
+    fs::remove_dir_all(world.path("out")).unwrap();
+    fs::create_dir(world.path("out")).unwrap();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(world.path("elsewhere"), &first).unwrap();
+    world.run(&restore).expect(11);
+    assert_eq!(tree(&world.path("elsewhere")), []);
+    world
+        .run(&["restore", "latest", "--absolute", "--to-origin"])
+        .expect(2);
+    world
+        .run_with_input(&["snapshot", "-", "--as", "s"], b"x")
+        .expect(0);
+    let no_origin = [
+        "restore",
+        "latest",
+        "--source",
+        "s",
+        "--absolute",
+        "--target",
+        "out",
+    ];
+    world.run(&no_origin).expect(2);
+}
+
+/// The packs there are.
+fn packs(world: &TestEnvironment) -> BTreeSet<PathBuf> {
+    let found = tree(&world.path("repo/packs")).into_iter();
+    found.map(|(path, _)| path).collect()
+}
+
+/// Flips a byte in the middle of every data pack that is not among `older`.
+fn damage_new(world: &TestEnvironment, older: &BTreeSet<PathBuf>) {
+    let all = packs(world);
+    let new = all
+        .difference(older)
+        .filter(|path| !path.components().any(|part| part.as_os_str() == "meta"));
+    for pack in new {
+        let mut bytes = fs::read(pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(pack, bytes).unwrap();
+    }
+}
+
+#[test]
+fn what_is_damaged_comes_from_an_older_snapshot() {
+    let world = TestEnvironment::new();
+    let noise = crate::support::tree::noise;
+    let snapshot = |path: &str| {
+        let taken = ["snapshot", path, "--compression", "off", "--json"];
+        world.run(&taken).expect(0).summary()
+    };
+    world.write("data/a/stays", noise(1, 300_000));
+    world.write("data/a/changes", noise(2, 300_000));
+    let first = snapshot("data");
+    let older = packs(&world);
+    world.write("data/a/changes", noise(3, 300_000));
+    snapshot("data");
+    damage_new(&world, &older);
+    let plain = world
+        .run(&["restore", "latest", "--target", "out"])
+        .expect(4);
+    assert!(plain.stderr.contains("--fallback"), "{}", plain.stderr);
+    assert!(!world.path("out/data/a/changes").exists());
+    let shown = world
+        .run(&["restore", "latest", "--target", "back", "--fallback"])
+        .expect(4);
+    let back = |name: &str| fs::read(world.path(&format!("back/data/a/{name}"))).ok();
+    assert_eq!(back("stays"), Some(noise(1, 300_000)));
+    assert_eq!(back("changes"), Some(noise(2, 300_000)));
+    let id = first["snapshot_id"].as_str().unwrap();
+    let told = format!(
+        "FALLBACK  data/a/changes: older than the rest, from {}",
+        &id[..8]
+    );
+    assert!(shown.stderr.contains(&told), "{}", shown.stderr);
+    // One path of it, by its name.
+    let one = [
+        "restore",
+        "latest:data/a/changes",
+        "--target",
+        "one",
+        "--fallback",
+        "--json",
+    ];
+    let summary = world.run(&one).expect(4).summary();
+    assert_eq!(fs::read(world.path("one")).unwrap(), noise(2, 300_000));
+    assert_eq!(summary["fallbacks"][0]["snapshot_id"], id);
+    assert_eq!(summary["damaged"][0]["path"], "data/a/changes");
+    // What no older snapshot has.
+    let older = packs(&world);
+    world.write("data/a/new", noise(4, 300_000));
+    snapshot("data");
+    damage_new(&world, &older);
+    let new = [
+        "restore",
+        "latest:data/a/new",
+        "--target",
+        "new",
+        "--fallback",
+    ];
+    let shown = world.run(&new).expect(4);
+    assert!(
+        shown.stderr.contains("no older snapshot"),
+        "{}",
+        shown.stderr
+    );
+    assert!(!world.path("new").exists());
+}
+
+#[test]
+fn a_tree_that_cannot_be_read_comes_from_an_older_snapshot() {
+    let world = TestEnvironment::new();
+    world.write("data/a/file", b"one");
+    world.run(&["snapshot", "data"]).expect(0);
+    let older = packs(&world);
+    world.write("data/a/file", b"two");
+    world.run(&["snapshot", "data"]).expect(0);
+    for pack in packs(&world).difference(&older) {
+        fs::remove_file(pack).unwrap();
+    }
+    for (path, target) in [("latest", "back"), ("latest:data/a/file", "one")] {
+        world.run(&["restore", path, "--target", "no"]).expect(4);
+        let restore = ["restore", path, "--target", target, "--fallback", "--json"];
+        let summary = world.run(&restore).expect(4).summary();
+        assert_eq!(
+            summary["fallbacks"].as_array().unwrap().len(),
+            1,
+            "{summary}"
+        );
+    }
+    assert_eq!(fs::read(world.path("back/data/a/file")).unwrap(), b"one");
+    assert_eq!(fs::read(world.path("one")).unwrap(), b"one");
+}
