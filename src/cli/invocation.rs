@@ -21,7 +21,7 @@ use crate::store::{
     Traffic,
 };
 use jiff::tz::TimeZone;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -233,13 +233,14 @@ impl Invocation {
                 text::counted(list.foreign as u64, "snapshot")
             ));
         }
-        let proven = self.proven(repository)?;
+        let proofs = self.proofs(repository)?;
         let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
         let visible = list.visible.into_iter().map(|snapshot| (snapshot, false));
         let (snapshots, summaries) = visible
             .chain(hidden)
             .map(|(snapshot, hidden)| {
-                let proven = proven.contains(&snapshot.id);
+                let proof = proofs.get(&snapshot.id);
+                let proven = proof.is_some_and(|proof| proof.kind != ProofKind::Structure);
                 let summary = summary(&snapshot, hidden, proven);
                 (snapshot, summary)
             })
@@ -247,19 +248,34 @@ impl Invocation {
         Ok(SnapshotSet {
             snapshots,
             summaries,
+            proofs,
             damaged: list.damaged.len(),
         })
     }
 
-    /// The snapshots that somebody who can read them has proven.
-    fn proven(&self, repository: &Repository) -> CommandResult<HashSet<SnapshotId>> {
+    /// The strongest and then newest proof of each snapshot, by somebody who can read it. One from
+    /// the future is a wrong clock's, and would stand for ever.
+    fn proofs(&self, repository: &Repository) -> CommandResult<HashMap<SnapshotId, SnapshotProof>> {
         let list = repository.load_proofs()?;
         for error in &list.damaged {
             self.ui.warn(&error.to_string());
         }
-        let credible = list.proofs.into_iter().filter(|proof| proof.credible);
-        let whole = credible.filter(|signed| signed.proof.kind != ProofKind::Structure);
-        Ok(whole.flat_map(|signed| signed.proof.snapshots).collect())
+        let now = self.now();
+        let mut strongest: HashMap<SnapshotId, SnapshotProof> = HashMap::new();
+        for signed in list.proofs {
+            let (kind, finished) = (signed.proof.kind, signed.proof.finished);
+            if !signed.credible || finished > now {
+                continue;
+            }
+            let proof = SnapshotProof { kind, finished };
+            for snapshot in signed.proof.snapshots {
+                let known = strongest.entry(snapshot).or_insert(proof);
+                if proof.rank() > known.rank() {
+                    *known = proof;
+                }
+            }
+        }
+        Ok(strongest)
     }
 
     /// Finds the visible snapshot that was named, and says what has to be said about the choice.
@@ -342,10 +358,32 @@ fn choice(
     error
 }
 
+/// What was proven of a snapshot after it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotProof {
+    /// How.
+    pub kind: ProofKind,
+    /// When.
+    pub finished: Timestamp,
+}
+
+impl SnapshotProof {
+    /// Stronger ones are greater, of equal strength newer ones.
+    fn rank(&self) -> (u8, Timestamp) {
+        let strength = match self.kind {
+            ProofKind::Structure => 0,
+            ProofKind::ReadData => 1,
+            ProofKind::Drill => 2,
+        };
+        (strength, self.finished)
+    }
+}
+
 /// The snapshots of a repository, as objects and as selectors see them.
 pub struct SnapshotSet {
     snapshots: Vec<Snapshot>,
     summaries: Vec<Summary>,
+    proofs: HashMap<SnapshotId, SnapshotProof>,
     /// How many snapshot objects are damaged.
     pub damaged: usize,
 }
@@ -354,6 +392,11 @@ impl SnapshotSet {
     /// As selectors see them.
     pub fn summaries(&self) -> &[Summary] {
         &self.summaries
+    }
+
+    /// The strongest proof of a snapshot.
+    pub fn proof(&self, id: SnapshotId) -> Option<SnapshotProof> {
+        self.proofs.get(&id).copied()
     }
 
     /// Those that somebody has proven.

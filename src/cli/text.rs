@@ -84,6 +84,12 @@ pub fn moment(moment: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
+/// The day of a moment in `zone`: `2026-11-24`.
+pub fn day(moment: Timestamp, zone: &TimeZone) -> String {
+    let local = moment.to_jiff().to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d").to_string()
+}
+
 /// The zone's offset at `moment`: `UTC`, `+06`, `+05:30`.
 pub fn offset(moment: Timestamp, zone: &TimeZone) -> String {
     let seconds = zone.to_offset(moment.to_jiff()).seconds();

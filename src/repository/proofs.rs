@@ -8,9 +8,9 @@ use crate::env::EntropyError;
 use crate::format::certificate::Capabilities;
 use crate::format::envelope::{ObjectType, UnwrapError};
 use crate::format::layout;
-use crate::format::protocol::Proof;
+use crate::format::protocol::{Proof, ProofKind};
 use crate::format::record::RecordError;
-use crate::id::{ObjectId, WriterId};
+use crate::id::{ObjectId, SnapshotId, WriterId};
 use crate::repository::{KeyError, RecordLoadError, Repository};
 use crate::store::{StoreError, StoreExt};
 
@@ -63,6 +63,27 @@ impl Repository {
     /// [`PROOF_PACKS_MAX`] packs.
     pub fn put_proof(&self, proof: &Proof) -> Result<ObjectId, ProofError> {
         self.put_link_record(ObjectType::Proof, layout::PROOFS, &[], &proof.encode())
+    }
+
+    /// Records that every pack these snapshots need was read and is whole, now or, as `remark` says,
+    /// lately. One proof for each [`PROOF_PACKS_MAX`] snapshots.
+    pub fn prove_read_back(
+        &self,
+        snapshots: &[SnapshotId],
+        milliseconds: u64,
+        remark: &str,
+    ) -> Result<(), ProofError> {
+        for snapshots in snapshots.chunks(PROOF_PACKS_MAX) {
+            self.put_proof(&Proof {
+                kind: ProofKind::ReadData,
+                finished: self.clock.now(),
+                packs: Vec::new(),
+                snapshots: snapshots.to_vec(),
+                milliseconds,
+                remark: remark.to_owned(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Loads all proofs that this credential opens. One that is removed meanwhile is passed over.

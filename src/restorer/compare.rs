@@ -108,7 +108,8 @@ mod tests {
             chunk: None,
         };
         let all: Vec<_> = (0..1000).map(candidate).collect();
-        let is_there = |candidate: &Candidate, _: &mut Vec<u8>| candidate.place.offset % 3 != 0;
+        let is_there =
+            |candidate: &Candidate, _: &mut Vec<u8>| !candidate.place.offset.is_multiple_of(3);
         let offsets = |workers, cancel: &Cancel| {
             let missing = not_there(&all, workers, cancel, &is_there);
             missing

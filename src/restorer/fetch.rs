@@ -80,8 +80,9 @@ impl Wanted {
             for _ in 0..workers {
                 let queue = queue.clone();
                 scope.spawn(|| {
+                    let mut buffer = Vec::new();
                     for range in queue {
-                        let done = fetch_range(range, reader, receiver);
+                        let done = fetch_range(range, reader, receiver, &mut buffer);
                         if let Err(error) = done {
                             let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                             first.get_or_insert(error);
@@ -170,13 +171,16 @@ fn fetch_range(
     range: Range,
     reader: &Reader<'_>,
     receiver: &dyn Receiver,
+    buffer: &mut Vec<u8>,
 ) -> Result<(), ReadError> {
     let Some(first) = range.items.first() else {
         return Ok(());
     };
     let class = first.located.class;
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    match reader.fetch(range.pack, class, u64::from(range.start), &mut bytes) {
+    // One buffer for all ranges of a worker: its pages are faulted in and cleared once.
+    buffer.resize((range.end - range.start) as usize, 0);
+    let bytes = buffer.as_mut_slice();
+    match reader.fetch(range.pack, class, u64::from(range.start), bytes) {
         Ok(()) => {}
         // The blobs may be whole in another pack: each is looked for by itself.
         Err(error) if error.is_damage() => {

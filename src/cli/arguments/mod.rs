@@ -16,8 +16,8 @@ use global::GlobalArguments;
     disable_help_subcommand = false,
     max_term_width = 100,
     after_help = "Exit codes: 0 done · 1 failed, nothing saved is harmed · 2 wrong usage or a choice \
-        is needed · 3 written, but some items could not be read · 4 damage found · 10 no \
-        repository there · 11 refused · 12 wrong or missing key · 130 interrupted"
+        is needed · 3 written, but some items could not be read · 4 damage found · 6 what was \
+        written could not be proven · 10 no repository there · 11 refused · 12 wrong or missing key · 130 interrupted"
 )]
 pub struct Arguments {
     /// Options of every command.

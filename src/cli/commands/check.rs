@@ -11,6 +11,8 @@ use crate::cli::output::Report;
 use crate::cli::text;
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
+use crate::repository::Repository;
+use crate::repository::index::Index;
 use crate::selector::Selector;
 use crate::units::{bytes, parse_duration, seconds};
 use clap::Args;
@@ -72,12 +74,17 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         workers: workers(invocation),
         scratch: invocation.scratch(&open.repository),
     };
-    let started = Instant::now();
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let report = check(&open.repository, &index, &options, ui, cancel)?;
+    let (report, duration) = match arguments.read_data && arguments.subset.is_none() {
+        true => read_back(invocation, &open.repository, &index, &options)?,
+        false => {
+            let started = Instant::now();
+            let report = check(&open.repository, &index, &options, ui, cancel)?;
+            (report, started.elapsed())
+        }
+    };
     ui.clear();
     cancel.check()?;
-    let duration = started.elapsed();
     let result = match report.damage.is_empty() {
         true => "no damage".to_owned(),
         false => format!(
@@ -109,10 +116,46 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
     Ok(summary(&report, duration))
 }
 
+/// Checks with all data, and remembers the snapshots that turn out whole as read back. Those that
+/// are taken meanwhile are not among them.
+pub fn read_back(
+    invocation: &Invocation,
+    repository: &Repository,
+    index: &Index,
+    options: &CheckOptions,
+) -> CommandResult<(CheckReport, Duration)> {
+    let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
+    let mut whole = match &options.snapshots {
+        Some(chosen) => chosen.clone(),
+        None => {
+            let (list, _) = repository.list_snapshots()?;
+            list.visible.iter().map(|snapshot| snapshot.id).collect()
+        }
+    };
+    let started = Instant::now();
+    let report = check(repository, index, options, ui, cancel)?;
+    let duration = started.elapsed();
+    let hurt = hurt_snapshots(&report.damage);
+    whole.retain(|id| !hurt.contains(id));
+    if !report.complete || report.hurts_unlisted > 0 || whole.is_empty() {
+        return Ok((report, duration));
+    }
+    let remark = match options.older_than {
+        Some(_) => "what had been read before was not read again",
+        None => "",
+    };
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if let Err(error) = repository.prove_read_back(&whole, milliseconds, remark) {
+        let why = crate::explain::explain(&error);
+        ui.warn(&format!("what was read is not remembered: {why}"));
+    }
+    Ok((report, duration))
+}
+
 /// The snapshots that were named.
 fn chosen(
     invocation: &Invocation,
-    repository: &crate::repository::Repository,
+    repository: &Repository,
     selectors: &[Selector],
 ) -> CommandResult<Option<Vec<SnapshotId>>> {
     if selectors.is_empty() {
@@ -153,7 +196,8 @@ fn tell(invocation: &Invocation, report: &CheckReport) {
     }
 }
 
-fn hurt_snapshots(damage: &[Damage]) -> BTreeSet<SnapshotId> {
+/// The snapshots that damage hurts.
+pub fn hurt_snapshots(damage: &[Damage]) -> BTreeSet<SnapshotId> {
     let hurts = damage.iter().flat_map(|damage| &damage.hurts);
     hurts.map(|hurt| hurt.snapshot).collect()
 }
@@ -250,7 +294,7 @@ fn exit(damage: &[Damage]) -> Exit {
 /// Compares objects with their names and checksums: what a machine without any key can do.
 fn without_key(invocation: &Invocation) -> CommandResult<Report> {
     let opened = invocation.open_store()?;
-    crate::repository::Repository::config_of(&*opened.store)?;
+    Repository::config_of(&*opened.store)?;
     let started = Instant::now();
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
     let report: ScrubReport = scrub(&*opened.store, workers(invocation), ui, cancel)?;

@@ -3,9 +3,10 @@
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::CommandResult;
 use crate::cli::exit_code::Exit;
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, SnapshotProof};
 use crate::cli::output::Report;
 use crate::cli::text;
+use crate::format::protocol::ProofKind;
 use crate::repository::Snapshot;
 use crate::units::bytes;
 use clap::Args;
@@ -50,8 +51,10 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotsArguments) -> CommandRe
     let several_hosts = hosts.len() > 1;
     let names = Names::new(&chosen, invocation.global.verbose > 0);
     for snapshot in &chosen {
-        rows.push(row(invocation, snapshot, &names, several_hosts));
-        invocation.output.object("snapshot", describe(snapshot));
+        let proof = set.proof(snapshot.id);
+        rows.push(row(invocation, snapshot, proof, &names, several_hosts));
+        let described = describe(snapshot, proof);
+        invocation.output.object("snapshot", described);
     }
     if chosen.is_empty() {
         invocation.output.line("no snapshots");
@@ -116,6 +119,7 @@ impl Names {
 fn row(
     invocation: &Invocation,
     snapshot: &Snapshot,
+    proof: Option<SnapshotProof>,
     names: &Names,
     several_hosts: bool,
 ) -> Vec<String> {
@@ -127,10 +131,7 @@ fn row(
     for (key, value) in &label.tags {
         source.push_str(&format!(" [{}={}]", text::line(key), text::line(value)));
     }
-    let mut proven = label
-        .checked
-        .as_deref()
-        .map_or_else(|| "-".to_owned(), text::line);
+    let mut proven = proven(invocation, label.checked.as_deref(), proof);
     if label.suspect {
         proven = "SUSPECT".to_owned();
     } else if !label.complete {
@@ -146,8 +147,24 @@ fn row(
     ]
 }
 
+/// The strongest of what is known: started as a database, read back, checked when it was captured,
+/// its structure.
+fn proven(invocation: &Invocation, checked: Option<&str>, proof: Option<SnapshotProof>) -> String {
+    let on = |what: &str, proof: SnapshotProof| {
+        let day = text::day(proof.finished, &invocation.zone);
+        format!("{what} {day}")
+    };
+    match (proof, checked) {
+        (Some(proof), _) if proof.kind == ProofKind::Drill => on("drill", proof),
+        (Some(proof), _) if proof.kind == ProofKind::ReadData => on("read back", proof),
+        (_, Some(checked)) => text::line(checked),
+        (Some(proof), None) => on("structure", proof),
+        (None, None) => "-".to_owned(),
+    }
+}
+
 /// A snapshot as JSON.
-pub fn describe(snapshot: &Snapshot) -> Value {
+fn describe(snapshot: &Snapshot, proof: Option<SnapshotProof>) -> Value {
     let label = &snapshot.label;
     let totals = &label.totals;
     json!({
@@ -163,6 +180,14 @@ pub fn describe(snapshot: &Snapshot) -> Value {
         "complete": label.complete,
         "suspect": label.suspect,
         "checked": label.checked,
+        "proven": proof.map(|proof| json!({
+            "kind": match proof.kind {
+                ProofKind::ReadData => "read-data",
+                ProofKind::Structure => "structure",
+                ProofKind::Drill => "drill",
+            },
+            "finished": proof.finished.to_rfc3339(),
+        })),
         "files": totals.files,
         "directories": totals.directories,
         "bytes": totals.bytes,

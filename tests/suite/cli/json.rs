@@ -85,6 +85,7 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
     let runs: &[(&[&str], i32)] = &[
         (&["snapshot", "data", "--progress"], 0),
         (&["snapshot", "app.db", "data"], 0),
+        (&["snapshot", "data", "--verify-after"], 0),
         (&["snapshot", "data", "-n"], 0),
         (&["snapshot", "sqlite:data/a", "data"], 3),
         (&["snapshot", "nothing"], 1),
@@ -100,6 +101,19 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
         (
             &[
                 "restore", "latest", "--source", "app.db", "--target", "back.db",
+            ],
+            0,
+        ),
+        (
+            &[
+                "restore",
+                "latest",
+                "--source",
+                "data",
+                "--target",
+                "out",
+                "--in-place",
+                "--verify",
             ],
             0,
         ),

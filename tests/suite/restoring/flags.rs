@@ -1,11 +1,8 @@
 //! `--verify`, `--absolute`, `--fallback`.
 
-use super::{number, summary_of};
+use super::{flip_in_packs, number, packs, summary_of};
 use crate::cli::{TestEnvironment, tree};
-use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 #[test]
 fn what_was_written_is_read_back() {
@@ -88,27 +85,6 @@ fn the_whole_path_below_the_target() {
     world.run(&no_origin).expect(2);
 }
 
-/// The packs there are.
-fn packs(world: &TestEnvironment) -> BTreeSet<PathBuf> {
-    let found = tree(&world.path("repo/packs")).into_iter();
-    found.map(|(path, _)| path).collect()
-}
-
-/// Flips a byte in the middle of every data pack that is not among `older`.
-fn damage_new(world: &TestEnvironment, older: &BTreeSet<PathBuf>) {
-    let all = packs(world);
-    let new = all
-        .difference(older)
-        .filter(|path| !path.components().any(|part| part.as_os_str() == "meta"));
-    for pack in new {
-        let mut bytes = fs::read(pack).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(pack, bytes).unwrap();
-    }
-}
-
 #[test]
 fn what_is_damaged_comes_from_an_older_snapshot() {
     let world = TestEnvironment::new();
@@ -123,7 +99,7 @@ fn what_is_damaged_comes_from_an_older_snapshot() {
     let older = packs(&world);
     world.write("data/a/changes", noise(3, 300_000));
     snapshot("data");
-    damage_new(&world, &older);
+    flip_in_packs(&packs(&world), &older);
     let plain = world
         .run(&["restore", "latest", "--target", "out"])
         .expect(4);
@@ -158,7 +134,7 @@ fn what_is_damaged_comes_from_an_older_snapshot() {
     let older = packs(&world);
     world.write("data/a/new", noise(4, 300_000));
     snapshot("data");
-    damage_new(&world, &older);
+    flip_in_packs(&packs(&world), &older);
     let new = [
         "restore",
         "latest:data/a/new",

@@ -3,12 +3,14 @@
 
 mod flags;
 mod in_place;
+mod proven;
 
-use crate::cli::TestEnvironment;
+use crate::cli::{TestEnvironment, tree};
 use serde_json::Value;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 /// A number of a summary.
 fn number(summary: &Value, field: &str) -> u64 {
@@ -26,4 +28,22 @@ fn spoil(path: &Path, page: u64) {
 fn summary_of(world: &TestEnvironment, arguments: &[&str]) -> Value {
     let json = [arguments, &["--json"]].concat();
     world.run(&json).expect(0).summary()
+}
+
+/// The packs there are.
+fn packs(world: &TestEnvironment) -> BTreeSet<PathBuf> {
+    let found = tree(&world.path("repo/packs")).into_iter();
+    found.map(|(path, _)| path).collect()
+}
+
+/// Flips a byte in the middle of every pack of data that is not among `spared`.
+fn flip_in_packs(packs: &BTreeSet<PathBuf>, spared: &BTreeSet<PathBuf>) {
+    let is_data = |path: &&PathBuf| path.components().all(|part| part.as_os_str() != "meta");
+    for pack in packs.difference(spared).filter(is_data) {
+        let mut bytes = fs::read(pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(pack, bytes).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 mod dry_run;
 mod plan;
 mod screen;
+mod verify;
 
 use crate::archiver::{Parent, Run, SnapshotRequest, Taken};
 use crate::cli::arguments::selection::SelectionArguments;
@@ -70,6 +71,11 @@ pub struct SnapshotArguments {
     /// Save SQLite databases as VACUUM would leave them
     #[arg(long)]
     compact: bool,
+
+    /// Read back all that the new snapshots need and nobody has read back yet, at least what was
+    /// stored now; exit code 6 if it is not whole
+    #[arg(long)]
+    verify_after: bool,
 
     /// Only say what would be saved
     #[arg(short = 'n', long)]
@@ -145,7 +151,18 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandRes
     if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
         run.finish(complete, &*invocation.ui)?;
     }
-    report(&set.to_string(), open.traffic.uploaded_bytes(), outcomes)
+    let uploaded = open.traffic.uploaded_bytes();
+    let results = outcomes.iter().map(|outcome| outcome.result.as_ref());
+    let taken: Vec<_> = results.flatten().map(|taken| taken.id).collect();
+    let verification = match arguments.verify_after && !taken.is_empty() {
+        true => Some(verify::run(invocation, &open.repository, &index, &taken)),
+        false => None,
+    };
+    let report = report(&set.to_string(), uploaded, outcomes)?;
+    Ok(match verification {
+        Some(verification) => verification.added_to(report),
+        None => report,
+    })
 }
 
 fn take(
