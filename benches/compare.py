@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Compares icecore with restic, rustic, borg and bupstash in one run and prints a Markdown table.
 
-    cargo build --release && benches/compare.py [--runs 5] [--scale 1.0] [--work DIR] [--only sqlite,random,files]
+    cargo build --release && benches/compare.py [--runs 5] [--scale 1.0] [--work DIR]
+        [--only sqlite,random,files] [--readme README.md]
 
-Peers that are not installed are left out (see the README for how to install them). Same data, same
-machine, one after the other, repositories on the same disk; every tool makes what it wrote durable
-itself, and a `sync` inside the measured time makes up for those that do not. Restored bytes are
-compared with the source. The page cache is warm for all. Columns: wall seconds (median), CPU
-seconds, peak resident memory.
+Peers that are not installed are left out. Same data, same machine, one after the other, repositories
+on the same disk; every tool makes what it wrote durable itself, and a `sync` inside the measured
+time makes up for those that do not. Restored bytes are compared with the source; `cp` is a plain
+copy of the source, for scale. The page cache is warm for all. The changed run follows 1 % of the
+rows updated everywhere (SQLite), ten small inserts (random), or 1 % of the files rewritten. Cells:
+median wall seconds, CPU seconds, peak resident memory; `stored` is what the changed run added.
+`--readme` replaces what stands between the two `compare` marks of that file.
 """
-import argparse, filecmp, os, random, shutil, sqlite3, statistics, subprocess, sys, time
+import argparse, filecmp, glob, os, random, shutil, sqlite3, statistics, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ICECORE = os.path.join(HERE, "..", "target", "release", "icecore")
@@ -17,6 +20,7 @@ ICECORE = os.path.join(HERE, "..", "target", "release", "icecore")
 
 def run(argv, env, ok=(0,), cwd=None):
     """Runs a command to the end and returns wall seconds, CPU seconds and peak memory in MiB."""
+    os.sync()
     started = time.monotonic()
     process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -45,7 +49,22 @@ class Tool:
         self.init()
 
     def available(self):
-        return shutil.which(self.binary, path=os.environ["PATH"] + ":/opt/peers/bin") is not None
+        return os.access(self.binary, os.X_OK)
+
+    def version(self):
+        out = subprocess.run([self.binary, self.version_flag], capture_output=True, text=True).stdout
+        return next((word for word in out.replace(",", " ").split() if word[:1].isdigit()), "?")
+
+    version_flag = "--version"
+
+
+def newest(name, *patterns):
+    """The newest installed program of this name: below $PEERS first, then on the PATH."""
+    for pattern in patterns:
+        found = sorted(glob.glob(os.path.join(os.environ.get("PEERS", "/opt/peers"), pattern)))
+        if found:
+            return found[-1]
+    return shutil.which(name) or name
 
 
 class Icecore(Tool):
@@ -72,7 +91,8 @@ class Icecore(Tool):
 
 
 class Restic(Tool):
-    name, binary = "restic", "restic"
+    name, binary = "restic", newest("restic", "restic_new/usr/bin/restic")
+    version_flag = "version"
 
     def command(self, *argv):
         self.env.update(RESTIC_PASSWORD="x", RESTIC_REPOSITORY=self.repo)
@@ -92,18 +112,19 @@ class Restic(Tool):
 
 
 class Rustic(Restic):
-    name, binary = "rustic", "rustic"
+    name, binary = "rustic", newest("rustic", "bin/rustic")
+    version_flag = "--version"
 
     def command(self, *argv):
         self.env.update(RUSTIC_PASSWORD="x", RUSTIC_REPOSITORY=self.repo)
-        return [shutil.which("rustic", path=os.environ["PATH"] + ":/opt/peers/bin"), *argv]
+        return [self.binary, *argv]
 
     def restore(self, source, target):
         return run(self.command("restore", "latest", target), self.env), target + source
 
 
 class Borg(Tool):
-    name, binary = "borg", "borg"
+    name, binary = "borg", newest("borg", "borg14/bin/borg")
 
     def command(self, *argv):
         self.env.update(BORG_PASSPHRASE="x", BORG_REPO=self.repo, BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK="yes")
@@ -126,21 +147,23 @@ class Borg(Tool):
 
 
 class Bupstash(Tool):
-    name, binary = "bupstash", "bupstash"
+    name, binary = "bupstash", newest("bupstash", "bin/bupstash")
 
     def command(self, *argv):
         self.env.update(BUPSTASH_REPOSITORY=self.repo, BUPSTASH_KEY=self.env["HOME"] + "/key")
-        return [shutil.which("bupstash", path=os.environ["PATH"] + ":/opt/peers/bin"), *argv]
+        return [self.binary, *argv]
 
     def init(self):
         run(self.command("new-key", "-o", self.env["HOME"] + "/key"), self.env)
         run(self.command("init"), self.env)
+        self.count = 0
 
     def save(self, source):
-        return run(self.command("put", "-q", "name=x", source), self.env)
+        self.count += 1
+        return run(self.command("put", "-q", f"name={self.count}", source), self.env)
 
     def restore(self, source, target):
-        argv = " ".join(self.command("get", "-q", "name=x"))
+        argv = " ".join(self.command("get", "-q", f"name={self.count}"))
         if os.path.isdir(source):
             inside = os.path.join(target, "out")
             os.makedirs(inside)
@@ -182,6 +205,44 @@ def make_files(path, count):
             out.write(" ".join(random.choices(words, k=max(1, size // 6))))
 
 
+def change_sqlite(path):
+    database = sqlite3.connect(path)
+    database.execute("pragma journal_mode=off")
+    database.execute("update trades set qty = qty + 1, price = price + 0.5 where id * 2654435761 % 100 = 7")
+    database.commit()
+    database.close()
+
+
+def change_random(path):
+    random.seed(3)
+    places = sorted(random.randrange(os.path.getsize(path)) for _ in range(10))
+    with open(path, "rb") as old, open(path + ".new", "wb") as new:
+        for place in places:
+            while old.tell() < place:
+                new.write(old.read(min(1 << 20, place - old.tell())))
+            new.write(os.urandom(100))
+        shutil.copyfileobj(old, new, 1 << 20)
+    os.replace(path + ".new", path)
+
+
+def change_files(path):
+    random.seed(4)
+    for parent, _, names in os.walk(path):
+        for name in names:
+            if random.random() < 0.01:
+                with open(os.path.join(parent, name), "a") as out:
+                    out.write(" changed %x" % random.getrandbits(64))
+
+
+def size_of(path):
+    return sum(os.path.getsize(os.path.join(parent, name)) for parent, _, names in os.walk(path) for name in names)
+
+
+def copy(source, target):
+    """What the disk and a plain copy take, for scale."""
+    return run(["cp", "-R", "--reflink=never", source, target], dict(os.environ))
+
+
 def same(left, right):
     if os.path.isfile(left):
         return filecmp.cmp(left, right, shallow=False)
@@ -192,25 +253,94 @@ def same(left, right):
     return True
 
 
-def measure(tool, source, runs, work):
-    rows = {"first": [], "unchanged": [], "restore": [], "check": []}
-    for _ in range(runs):
-        tool.fresh()
-        rows["first"].append(tool.save(source))
-        rows["unchanged"].append(tool.save(source))
-        target = os.path.join(work, "restored")
-        shutil.rmtree(target, ignore_errors=True)
-        os.makedirs(target)
-        took, inside = tool.restore(source, target)
-        if not same(source, inside):
-            sys.exit(f"{tool.name} restored something else than {source}")
-        rows["restore"].append(took)
-        shutil.rmtree(target)
-        checked = tool.check()
-        if checked:
-            rows["check"].append(checked)
-    shutil.rmtree(tool.repo)
-    return rows
+STEPS = ("first", "unchanged", "changed", "restore", "check")
+
+
+def measure(tool, pristine, source, change, work):
+    """One run of every step with a fresh repository; `pristine` is the source as first saved."""
+    took = {}
+    duplicate(pristine, source)
+    tool.fresh()
+    took["first"] = tool.save(source)
+    took["unchanged"] = tool.save(source)
+    change(source)
+    before = size_of(tool.repo)
+    took["changed"] = tool.save(source)
+    took["stored"] = size_of(tool.repo) - before
+    target = os.path.join(work, "restored")
+    remove(target)
+    os.makedirs(target)
+    took["restore"], inside = tool.restore(source, target)
+    if not same(source, inside):
+        sys.exit(f"{tool.name} restored something else than {source}")
+    remove(target)
+    took["check"] = tool.check()
+    remove(tool.repo)
+    return took
+
+
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
+def duplicate(path, target):
+    remove(target)
+    subprocess.run(["cp", "-a", path, target], check=True)
+    # Every tool sees a source that was at rest for a while: no stat cache has to distrust it.
+    time.sleep(2.5)
+
+
+def cell(measured):
+    measured = [one for one in measured if one]
+    if not measured:
+        return "-"
+    wall, cpu, memory = (statistics.median(column) for column in zip(*measured))
+    return f"{wall:.2f} s, {cpu:.2f} CPU, {memory:.0f} MiB"
+
+
+def compare(name, maker, tools, options, work):
+    """The table of one data set, as lines of Markdown."""
+    make, change, size, file = maker
+    pristine, source = os.path.join(work, "pristine-" + file), os.path.join(work, "now", file)
+    if not os.path.exists(pristine):
+        make(pristine, size * options.scale)
+    os.makedirs(os.path.dirname(source), exist_ok=True)
+    runs, copies = {tool.name: [] for tool in tools}, []
+    for _ in range(options.runs):
+        for tool in tools:
+            runs[tool.name].append(measure(tool, pristine, source, change, work))
+        copies.append(copy(source, source + ".copy"))
+        remove(source + ".copy")
+    remove(source)
+    heads = [f"{tool.name} {tool.version()}" for tool in tools] + ["fastest peer / icecore"]
+    lines = [f"**{name}**", "", "| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for step in STEPS:
+        walls = {tool: [run[step][0] for run in of if run[step]] for tool, of in runs.items()}
+        walls = {tool: statistics.median(of) for tool, of in walls.items() if of}
+        peers = [wall for tool, wall in walls.items() if tool != "icecore"]
+        ratio = f"{min(peers) / walls['icecore']:.1f}" if peers and "icecore" in walls else "-"
+        cells = [cell([run[step] for run in runs[tool.name]]) for tool in tools]
+        lines.append(f"| {step} | " + " | ".join([*cells, ratio]) + " |")
+    stored = [statistics.median(run["stored"] for run in runs[tool.name]) for tool in tools]
+    ratio = f"{min(stored[1:]) / stored[0]:.0f}" if len(stored) > 1 else "-"
+    lines.append("| stored | " + " | ".join([*(f"{one / 1e6:.1f} MB" for one in stored), ratio]) + " |")
+    lines += ["", f"A plain `cp` of the source: {cell(copies)}.", ""]
+    return lines
+
+
+def write_readme(path, lines):
+    """Replaces what stands between the marks."""
+    begin, end = "<!-- compare: begin -->", "<!-- compare: end -->"
+    with open(path) as file:
+        text = file.read()
+    if begin not in text or end not in text:
+        sys.exit(f"{path} has no compare marks")
+    head, rest = text.split(begin, 1)
+    with open(path, "w") as file:
+        file.write(head + begin + "\n" + "\n".join(lines) + end + rest.split(end, 1)[1])
 
 
 def main():
@@ -219,31 +349,23 @@ def main():
     options.add_argument("--scale", type=float, default=1.0)
     options.add_argument("--work", default="target/compare")
     options.add_argument("--only", default="sqlite,random,files")
+    options.add_argument("--tools", default="icecore,restic,rustic,borg,bupstash")
+    options.add_argument("--readme")
     options = options.parse_args()
     work = os.path.abspath(options.work)
     os.makedirs(work, exist_ok=True)
-    makers = {"sqlite": (make_sqlite, 1024, "app.db"), "random": (make_random, 2048, "random.bin"),
-              "files": (make_files, 60_000, "files")}
-    tools = [kind(work) for kind in (Icecore, Restic, Rustic, Borg, Bupstash)]
+    makers = {"sqlite": (make_sqlite, change_sqlite, 1024, "app.db"),
+              "random": (make_random, change_random, 2048, "random.bin"),
+              "files": (make_files, change_files, 60_000, "files")}
+    tools = [kind(work) for kind in (Icecore, Restic, Rustic, Borg, Bupstash) if kind.name in options.tools.split(",")]
     tools = [tool for tool in tools if tool.available()]
+    lines = []
     for name in options.only.split(","):
-        make, size, file = makers[name]
-        source = os.path.join(work, file)
-        if not os.path.exists(source):
-            make(source, size * options.scale)
-        print(f"\n### {name}\n\n| step | " + " | ".join(tool.name for tool in tools) + " |")
-        print("|---" * (len(tools) + 1) + "|")
-        results = {tool.name: measure(tool, source, options.runs, work) for tool in tools}
-        for step in ("first", "unchanged", "restore", "check"):
-            cells = []
-            for tool in tools:
-                runs = results[tool.name][step]
-                if not runs:
-                    cells.append("-")
-                    continue
-                wall, cpu, memory = (statistics.median(column) for column in zip(*runs))
-                cells.append(f"{wall:.2f} s, {cpu:.2f} CPU, {memory:.0f} MiB")
-            print(f"| {step} | " + " | ".join(cells) + " |", flush=True)
+        table = compare(name, makers[name], tools, options, work)
+        print("\n".join(table), flush=True)
+        lines += table
+    if options.readme:
+        write_readme(options.readme, lines)
 
 
 if __name__ == "__main__":
