@@ -236,6 +236,9 @@ impl From<ReadError> for CommandError {
             ReadError::Store(error) => error.into(),
             error if error.is_damage() => Self::new(ErrorKind::Damage, error)
                 .hint("find its extent: icecore check --read-data"),
+            error @ ReadError::Withdrawn(_) => {
+                Self::failed(error).hint("icecore snapshots lists what there is")
+            }
             error => Self::failed(error).hint("drop the local cache: icecore cache clear"),
         }
     }

@@ -4,6 +4,7 @@
 //! [`WriteSession`]; both follow `format-spec/11-ordering.md`.
 
 mod flags;
+mod follow;
 pub mod gc;
 mod holds;
 pub mod index;

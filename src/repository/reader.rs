@@ -10,8 +10,9 @@ use crate::format::envelope::{Envelope, SessionKey, UnwrapError, Unwrapper};
 use crate::format::layout;
 use crate::format::pack::{PackClass, blob_binding, decode_envelope};
 use crate::format::wire::FormatError;
-use crate::id::{BlobId, PackId};
+use crate::id::{BlobId, PackId, SnapshotId};
 use crate::limits;
+use crate::repository::follow::Follower;
 use crate::repository::index::{Index, IndexError, Located};
 use crate::repository::{Repository, object_key};
 use crate::store::StoreError;
@@ -107,6 +108,9 @@ pub enum ReadError {
     /// Its chain of deltas is too deep or a circle.
     #[error("the deltas of blob {} are too deep", .0.short())]
     Depth(BlobId),
+    /// What is missing belongs to a snapshot that is not visible any more.
+    #[error("snapshot {} was withdrawn meanwhile: it was forgotten, and a prune deletes it", .0.short())]
+    Withdrawn(SnapshotId),
     /// The local index failed.
     #[error("cannot look up a blob")]
     Index(#[from] IndexError),
@@ -115,7 +119,7 @@ pub enum ReadError {
 impl ReadError {
     /// Whether the stored bytes are wrong or gone, rather than that they could not be fetched.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Index(_))
+        !matches!(self, Self::Store(_) | Self::Index(_) | Self::Withdrawn(_))
     }
 
     /// The pack that is damaged, where it is known.
@@ -151,6 +155,9 @@ const HEAD_BYTES: usize = 4096;
 /// Rows tried for one blob, its bases included: without a bound a hostile index, in which every id
 /// has many damaged forms, would be searched for ever.
 const ROWS_MAX: u32 = 1024;
+
+/// Looks at a repository that keeps changing at most for one blob.
+const LOOKS_MAX: usize = 4;
 
 /// How far one reading may still go.
 #[derive(Clone, Copy)]
@@ -188,6 +195,7 @@ pub struct Reader<'a> {
     groups: Mutex<VecDeque<(BlobId, Arc<Vec<u8>>)>>,
     /// Bytes fetched so far.
     fetched: AtomicU64,
+    follower: Follower,
 }
 
 impl<'a> Reader<'a> {
@@ -199,6 +207,7 @@ impl<'a> Reader<'a> {
             heads: Mutex::default(),
             groups: Mutex::default(),
             fetched: AtomicU64::new(0),
+            follower: Follower::default(),
         }
     }
 
@@ -217,8 +226,36 @@ impl<'a> Reader<'a> {
         self.repository
     }
 
+    /// Says which snapshot is read from now on. What is missing then is looked for again: a prune
+    /// may have moved it, or the snapshot may have been withdrawn. Without this the index stays
+    /// as it is.
+    pub fn follow(&self, snapshot: SnapshotId) {
+        self.follower.follow(snapshot);
+    }
+
+    /// Repeats what met damage where another look at the repository shows something new.
+    fn following<T>(&self, attempt: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        for _ in 0..LOOKS_MAX {
+            let seen = self.follower.generation();
+            match attempt() {
+                Err(error) if error.is_damage() => {
+                    let (repository, index) = (self.repository, self.index);
+                    if !self.follower.look_again(repository, index, seen)? {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+        attempt()
+    }
+
     /// Where a blob of this kind is, the form of least depth first.
     pub fn locate(&self, id: BlobId, kind: BlobKind) -> Result<Vec<Located>, ReadError> {
+        self.following(|| self.locate_now(id, kind))
+    }
+
+    fn locate_now(&self, id: BlobId, kind: BlobKind) -> Result<Vec<Located>, ReadError> {
         let located = self.index.lookup(&id)?;
         if located.is_empty() {
             return Err(ReadError::Missing(id));
@@ -235,7 +272,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a blob's plaintext, from whichever of its places is whole.
     pub fn read(&self, id: BlobId, kind: BlobKind) -> Result<Vec<u8>, ReadError> {
-        self.read_within(id, kind, Bounds::new(&Cell::new(ROWS_MAX)))
+        self.following(|| self.read_within(id, kind, Bounds::new(&Cell::new(ROWS_MAX))))
     }
 
     fn read_within(
@@ -245,7 +282,7 @@ impl<'a> Reader<'a> {
         bounds: Bounds<'_>,
     ) -> Result<Vec<u8>, ReadError> {
         let mut first_error = None;
-        for located in self.locate(id, kind)? {
+        for located in self.locate_now(id, kind)? {
             bounds.spend(id)?;
             match self.read_located(&located, bounds) {
                 Ok(plain) => return Ok(plain),
@@ -467,15 +504,14 @@ impl PackKeys {
         let length = length as usize;
         let mut bytes = vec![0; HEAD_BYTES.min(length)];
         fetch_range(repository, pack, class, 0, &mut bytes)?;
-        let decoded = match decode_envelope(&bytes) {
-            Err(_) if bytes.len() < length => {
-                // A merged pack carries the keys of several sessions.
-                bytes.resize(length.min(limits::NODE_BYTES_MAX), 0);
-                fetch_range(repository, pack, class, 0, &mut bytes)?;
-                decode_envelope(&bytes)
-            }
-            decoded => decoded,
-        };
+        let largest = length.min(limits::NODE_BYTES_MAX);
+        let mut decoded = decode_envelope(&bytes);
+        // A merged pack carries the keys of several sessions.
+        while decoded.is_err() && bytes.len() < largest {
+            bytes.resize((bytes.len() * 16).min(largest), 0);
+            fetch_range(repository, pack, class, 0, &mut bytes)?;
+            decoded = decode_envelope(&bytes);
+        }
         let (envelope, _) = decoded.map_err(|source| ReadError::Head { pack, source })?;
         Self::unwrap(repository, pack, envelope)
     }

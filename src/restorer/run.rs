@@ -104,6 +104,7 @@ pub fn restore(
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<Restored, RestoreError> {
+    reader.follow(snapshot.id);
     monitor.phase("restoring", Unit::Bytes, Some(snapshot.label.totals.bytes));
     let fetched_before = reader.fetched_bytes();
     let facts = facts_by_path(reader, snapshot)?;

@@ -41,6 +41,7 @@ pub fn run(invocation: &Invocation, arguments: &CatArguments) -> CommandResult<R
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "cat")?;
     let index = invocation.open_index(&open.repository)?;
     let reader = Reader::new(&open.repository, &index);
+    reader.follow(snapshot.id);
     let node = match wanted.path.as_deref() {
         Some(path) => member(&reader, snapshot, path)?,
         None => only_file(&reader, snapshot)?,

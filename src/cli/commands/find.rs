@@ -40,6 +40,7 @@ pub fn run(invocation: &Invocation, arguments: &FindArguments) -> CommandResult<
     let reader = Reader::new(&open.repository, &index);
     let mut found = 0u64;
     for snapshot in &chosen {
+        reader.follow(snapshot.id);
         let mut visit = |path: &[u8], node: &Node| {
             if patterns.match_path(path) {
                 found += 1;

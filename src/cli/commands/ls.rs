@@ -39,6 +39,7 @@ pub fn run(invocation: &Invocation, arguments: &LsArguments) -> CommandResult<Re
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "ls")?;
     let index = invocation.open_index(&open.repository)?;
     let reader = Reader::new(&open.repository, &index);
+    reader.follow(snapshot.id);
     let mut entries = 0u64;
     let mut total = 0u64;
     let mut show = |path: &[u8], node: &Node| -> Result<Descend, Stop> {

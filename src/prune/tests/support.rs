@@ -8,7 +8,7 @@ use crate::env::{Clock, Entropy, EntropyError, Timestamp};
 use crate::format::blob::BlobKind;
 use crate::format::slot::Unlock;
 use crate::format::snapshot::{SnapshotBody, SnapshotLabel, Totals};
-use crate::id::{SetId, SnapshotId};
+use crate::id::{BlobId, SetId, SnapshotId};
 use crate::monitor::{Cancel, Silent};
 use crate::prune::{Context, PruneError, PruneOptions, PrunePlan, Pruned};
 use crate::repository::index::Index;
@@ -244,11 +244,15 @@ pub(crate) fn read(repository: &Repository, id: SnapshotId) -> Files {
     let index = Index::default();
     repository.refresh_index(&index, &Silent).unwrap();
     let snapshot = repository.load_snapshot(id).unwrap().unwrap();
-    let reader = Reader::new(repository, &index);
+    read_through(&Reader::new(repository, &index), snapshot.root).unwrap()
+}
+
+/// Reads every byte below a root.
+pub(crate) fn read_through(reader: &Reader<'_>, root: BlobId) -> Result<Files, TreeError> {
     let mut files = Files::new();
     let mut visit = |path: &[u8], node: &crate::tree::Node| {
         let mut content = Vec::new();
-        for_each_piece::<TreeError>(&reader, node.child, &mut |piece| {
+        for_each_piece::<TreeError>(reader, node.child, &mut |piece| {
             let chunk = piece.chunk.unwrap();
             content.extend(reader.read(chunk, BlobKind::Chunk)?);
             Ok(())
@@ -257,9 +261,8 @@ pub(crate) fn read(repository: &Repository, id: SnapshotId) -> Files {
         Ok::<_, TreeError>(Descend::Into)
     };
     let mut leave = |_: &[u8], _: &crate::tree::Node| Ok(());
-    let cancel = Cancel::default();
-    walk(&reader, snapshot.root, &cancel, &mut visit, &mut leave).unwrap();
-    files
+    walk(reader, root, &Cancel::default(), &mut visit, &mut leave)?;
+    Ok(files)
 }
 
 /// Files of one directory.

@@ -310,6 +310,12 @@ impl Index {
         });
     }
 
+    /// The segments whose rows count.
+    pub fn visible(&self) -> HashSet<SegmentId> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.listed.clone()
+    }
+
     /// Makes one more segment visible: one that this session wrote, once its PUT is acknowledged.
     pub fn show(&self, segment: SegmentId) {
         self.change_view(|view| {

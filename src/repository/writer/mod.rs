@@ -207,6 +207,8 @@ impl<'a> WriteSession<'a> {
     /// Decides whether a blob has to be stored. With [`Known::No`] this session counts it as its
     /// own from now on: exactly one caller is told so.
     pub fn claim(&self, id: BlobId, kind: BlobKind) -> Result<Known, WriteError> {
+        // Also of a run that stores nothing new for hours.
+        self.session.beat(self.repository())?;
         if self.state().pending.contains_key(&id) {
             return Ok(Known::Yes);
         }

@@ -110,6 +110,7 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "restore")?;
     let index = invocation.open_index(&open.repository)?;
     let reader = Reader::new(&open.repository, &index);
+    reader.follow(snapshot.id);
     let path = wanted.path.as_deref().map(clean).unwrap_or_default();
     let task = Task {
         invocation,
