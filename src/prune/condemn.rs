@@ -4,7 +4,8 @@ use crate::format::protocol::Condemned;
 use crate::id::{PackId, SnapshotId};
 use crate::prune::PruneError;
 use crate::prune::execute::Round;
-use crate::prune::inventory::{Catalog, Listing};
+use crate::prune::inventory::{Catalog, ListedSegment, Listing};
+use crate::prune::merge::segments_worth_merging;
 use crate::repository::gc::PackPlace;
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +29,7 @@ impl Condemnation {
 
 impl Round<'_> {
     /// What the plan names and is still there, and the segments that list any of it or a pack
-    /// that is gone.
+    /// that is gone; in the last round also small segments that become fewer.
     pub(super) fn condemnation(&self) -> Result<Condemnation, PruneError> {
         let catalog = Catalog::load(self.repository, self.context, &mut |_, _, _| Ok(()))?;
         let wanted = self.dead.iter().chain(self.moves.packs());
@@ -38,10 +39,18 @@ impl Round<'_> {
         let goes = |listing: &Listing| {
             catalog.number(listing.pack).is_none() || places.contains_key(&listing.pack)
         };
+        let merged = match self.is_last {
+            true => segments_worth_merging(&catalog),
+            false => HashSet::new(),
+        };
+        let is_named = |segment: &&ListedSegment| {
+            let listings = &segment.listings;
+            merged.contains(&segment.id) || listings.is_empty() || listings.iter().any(goes)
+        };
         let segments = catalog
             .segments
             .iter()
-            .filter(|segment| segment.listings.is_empty() || segment.listings.iter().any(goes))
+            .filter(is_named)
             .map(|segment| segment.id)
             .collect();
         let listed: HashSet<SnapshotId> = self

@@ -40,16 +40,25 @@ impl PrunePlan<'_> {
         let none = Moves::default();
         let mut dead = self.dead.chunks(NAMED_PACKS_MAX);
         let first = dead.next().unwrap_or(&[]);
-        let mut round = |dead, moves| self.round(dead, moves, context, &waited, &mut pruned);
+        let mut round = |dead, moves, is_last| {
+            let work = Work {
+                dead,
+                moves,
+                is_last,
+            };
+            self.round(work, context, &waited, &mut pruned)
+        };
+        let moves_nothing = self.moves.is_empty();
+        let is_last = |left: usize| moves_nothing && left == 0;
         // The first round also cleans up after others, so it is run in any case.
-        if !first.is_empty() || self.moves.is_empty() {
-            round(first, &none)?;
+        if !first.is_empty() || moves_nothing {
+            round(first, &none, is_last(dead.len()))?;
         }
-        for dead in dead {
-            round(dead, &none)?;
+        while let Some(next) = dead.next() {
+            round(next, &none, is_last(dead.len()))?;
         }
-        if !self.moves.is_empty() {
-            round(&[], &self.moves)?;
+        if !moves_nothing {
+            round(&[], &self.moves, true)?;
         }
         pruned.waited = waited.get();
         Ok(pruned)
@@ -57,8 +66,7 @@ impl PrunePlan<'_> {
 
     fn round(
         &self,
-        dead: &[PackId],
-        moves: &Moves,
+        work: Work<'_>,
         context: Context<'_>,
         waited: &Cell<Duration>,
         pruned: &mut Pruned,
@@ -70,8 +78,9 @@ impl PrunePlan<'_> {
             context,
             session: &session,
             snapshots: &self.snapshots,
-            dead,
-            moves,
+            dead: work.dead,
+            moves: work.moves,
+            is_last: work.is_last,
             waited,
         };
         let mut stage = Stage::Revocable;
@@ -103,6 +112,13 @@ enum Stage {
     Committed,
 }
 
+/// What one round is to do.
+struct Work<'a> {
+    dead: &'a [PackId],
+    moves: &'a Moves,
+    is_last: bool,
+}
+
 /// One condemn and one delete.
 pub(super) struct Round<'a> {
     pub(super) repository: &'a Repository,
@@ -112,6 +128,8 @@ pub(super) struct Round<'a> {
     pub(super) snapshots: &'a [SnapshotId],
     pub(super) dead: &'a [PackId],
     pub(super) moves: &'a Moves,
+    /// Whether no round follows.
+    pub(super) is_last: bool,
     /// How long all rounds so far waited for writers.
     pub(super) waited: &'a Cell<Duration>,
 }

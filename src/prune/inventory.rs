@@ -20,6 +20,8 @@ use std::ops::ControlFlow;
 pub(super) struct StoredPack {
     pub(super) place: PackPlace,
     pub(super) modified: Option<Timestamp>,
+    /// Domain and author of what it holds, as a segment says.
+    pub(super) owner: Option<(DomainTag, WriterId)>,
 }
 
 /// One pack in one segment.
@@ -34,6 +36,8 @@ pub(super) struct Listing {
 #[derive(Debug)]
 pub(super) struct ListedSegment {
     pub(super) id: SegmentId,
+    pub(super) domain: DomainTag,
+    pub(super) rows: usize,
     pub(super) listings: Vec<Listing>,
 }
 
@@ -88,7 +92,18 @@ impl Catalog {
                 Err(error) => return Err(error.into()),
             };
             let listings = packs.iter().map(Listing::of).collect();
-            catalog.segments.push(ListedSegment { id, listings });
+            for pack in &packs {
+                if let Some(number) = catalog.number(pack.pack) {
+                    let owner = &mut catalog.packs[number].owner;
+                    owner.get_or_insert((domain, pack.author));
+                }
+            }
+            catalog.segments.push(ListedSegment {
+                id,
+                domain,
+                rows: packs.iter().map(|pack| pack.rows.len()).sum(),
+                listings,
+            });
             visit(&catalog, domain, packs)?;
         }
         Ok(catalog)
@@ -110,6 +125,7 @@ fn list_packs(repository: &Repository) -> Result<Vec<StoredPack>, PruneError> {
             packs.push(StoredPack {
                 place: PackPlace { id, class, length },
                 modified: info.modified,
+                owner: None,
             });
         }
         ControlFlow::Continue(())

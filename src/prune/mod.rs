@@ -14,6 +14,7 @@ mod depth;
 mod execute;
 mod inventory;
 mod mark;
+mod merge;
 mod moves;
 mod plan;
 mod repack;

@@ -3,12 +3,13 @@
 use crate::id::{PackId, SnapshotId};
 use crate::prune::inventory::Inventory;
 use crate::prune::mark::{Marks, Survey, mark};
+use crate::prune::merge;
 use crate::prune::moves::Moves;
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::Repository;
 use crate::repository::gc::Commit;
 use crate::spill::Bits;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Most packs that one `condemn` names: keeps the record below its bound.
 pub(super) const NAMED_PACKS_MAX: usize = 200_000;
@@ -22,6 +23,10 @@ pub struct PruneCost {
     pub packs_dead: u64,
     /// Packs whose live blobs are moved first.
     pub packs_moved: u64,
+    /// Of those, small ones that become fewer.
+    pub packs_merged: u64,
+    /// Small index segments that become fewer.
+    pub segments_merged: u64,
     /// Bytes read to move live blobs.
     pub bytes_read: u64,
     /// Bytes written, about: the live blobs, without padding and segments.
@@ -107,23 +112,43 @@ impl<'a> PrunePlan<'a> {
         });
         let mut moved = Bits::new(usage.len());
         for number in partly_dead {
-            let used = &usage[number];
             if self.cost.bytes_unused_left <= tolerated {
                 break;
             }
-            if self.cost.bytes_read + used.live > self.options.max_repack {
-                continue;
-            }
-            let place = inventory.catalog.packs[number].place;
-            self.cost.bytes_unused_left -= used.dead;
-            self.cost.bytes_read += used.live;
-            self.cost.bytes_written += used.live;
-            self.cost.bytes_freed += u64::from(place.length);
-            self.cost.packs_moved += 1;
-            moved.set(number);
+            self.move_pack(number, inventory, &usage, &mut moved);
         }
+        for group in mergeable(inventory, &usage, &moved) {
+            for number in merge::packs_worth_merging(group) {
+                let is_moved = self.move_pack(number, inventory, &usage, &mut moved);
+                self.cost.packs_merged += u64::from(is_moved);
+            }
+        }
+        let merged = merge::segments_worth_merging(&inventory.catalog);
+        self.cost.segments_merged = merged.len() as u64;
         self.moves = Moves::collect(inventory, marks, &moved)?;
         Ok(())
+    }
+
+    /// Plans to move a pack's live rows, if the budget allows.
+    fn move_pack(
+        &mut self,
+        number: usize,
+        inventory: &Inventory,
+        usage: &[Usage],
+        moved: &mut Bits,
+    ) -> bool {
+        let used = &usage[number];
+        if self.cost.bytes_read + used.live > self.options.max_repack {
+            return false;
+        }
+        let place = inventory.catalog.packs[number].place;
+        self.cost.bytes_unused_left -= used.dead;
+        self.cost.bytes_read += used.live;
+        self.cost.bytes_written += used.live;
+        self.cost.bytes_freed += u64::from(place.length);
+        self.cost.packs_moved += 1;
+        moved.set(number);
+        true
     }
 
     /// A pack without rows may be a living writer's; one older than any living session is not.
@@ -164,6 +189,23 @@ struct Usage {
     live_rows: u32,
     live: u64,
     dead: u64,
+    /// Keys that rows name.
+    keys: usize,
+}
+
+/// Packs that stay, with their sizes, grouped by what may share a pack.
+fn mergeable(inventory: &Inventory, usage: &[Usage], moved: &Bits) -> Vec<Vec<(u64, usize)>> {
+    let mut groups: BTreeMap<_, Vec<(u64, usize)>> = BTreeMap::new();
+    for (number, used) in usage.iter().enumerate() {
+        let stored = &inventory.catalog.packs[number];
+        let stays = used.live_rows > 0 && !moved.get(number);
+        if let (Some((domain, author)), true) = (stored.owner, stays) {
+            let group = groups.entry((domain, stored.place.class, author));
+            let size = merge::pack_size(used.live, used.keys);
+            group.or_default().push((size, number));
+        }
+    }
+    groups.into_values().collect()
 }
 
 fn usage(inventory: &Inventory, marks: &Marks) -> Result<Vec<Usage>, PruneError> {
@@ -171,6 +213,7 @@ fn usage(inventory: &Inventory, marks: &Marks) -> Result<Vec<Usage>, PruneError>
     inventory.for_each(&mut |number, row| {
         let used = &mut usage[row.pack as usize];
         used.rows += 1;
+        used.keys = used.keys.max(usize::from(row.key) + 1);
         match marks.is_live(number) {
             true => {
                 used.live_rows += 1;

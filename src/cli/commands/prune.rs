@@ -6,7 +6,7 @@ use crate::cli::output::Report;
 use crate::cli::text;
 use crate::env::SystemSleeper;
 use crate::id::SessionId;
-use crate::prune::{Context, PruneOptions, PrunePlan};
+use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
 use crate::repository::Repository;
 use crate::spill::Scratch;
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
@@ -132,16 +132,13 @@ pub fn execute(
     let plan = PrunePlan::new(&open.repository, options, context)?;
     let cost = plan.cost();
     invocation.ui.clear();
-    if arguments.dry_run || invocation.global.verbose > 0 {
-        invocation.output.line(&format!(
-            "plan  delete {} and {} ({}), write {} anew from {}, leave {} of waste",
-            text::counted(cost.snapshots, "forgotten snapshot"),
-            text::counted(cost.packs_dead, "pack"),
-            bytes(cost.bytes_freed),
-            bytes(cost.bytes_written),
-            text::counted(cost.packs_moved, "pack"),
-            bytes(cost.bytes_unused_left),
-        ));
+    let is_nothing = cost.snapshots + cost.packs_dead + cost.packs_moved == 0;
+    match arguments.dry_run {
+        true => {
+            invocation.output.line(&plan_line(&cost));
+        }
+        false if is_nothing => {}
+        false => invocation.output.say(&plan_line(&cost)),
     }
     if arguments.dry_run {
         invocation.output.say("nothing was deleted");
@@ -149,6 +146,8 @@ pub fn execute(
             "dry_run": true,
             "snapshots": cost.snapshots,
             "packs": cost.packs_dead + cost.packs_moved,
+            "packs_merged": cost.packs_merged,
+            "segments_merged": cost.segments_merged,
             "bytes_freed": cost.bytes_freed,
             "bytes_written": cost.bytes_written,
             "bytes_unused_left": cost.bytes_unused_left,
@@ -181,4 +180,18 @@ pub fn execute(
         "waited_seconds": pruned.waited.as_secs_f64(),
         "duration_seconds": duration.as_secs_f64(),
     })))
+}
+
+/// What a prune is about to do, and what that costs.
+fn plan_line(cost: &PruneCost) -> String {
+    format!(
+        "plan  delete {} and {} ({}), write {} anew from {} ({} of them small), leave {} of waste",
+        text::counted(cost.snapshots, "forgotten snapshot"),
+        text::counted(cost.packs_dead, "pack"),
+        bytes(cost.bytes_freed),
+        bytes(cost.bytes_written),
+        text::counted(cost.packs_moved, "pack"),
+        cost.packs_merged,
+        bytes(cost.bytes_unused_left),
+    )
 }

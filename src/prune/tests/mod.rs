@@ -4,7 +4,9 @@
 
 mod crashes;
 mod meddling;
+mod merging;
 mod model;
+mod reading;
 mod sessions;
 pub(crate) mod support;
 mod waiting;
