@@ -8,6 +8,7 @@ mod kill_restore;
 mod kill_snapshot;
 mod memory;
 mod plaintext;
+mod together;
 
 use crate::cli::TestEnvironment;
 use crate::support::tree::{self, Tree};
