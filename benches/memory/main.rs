@@ -184,18 +184,13 @@ fn commands(bench: &mut Bench) -> Outcome<()> {
             &target_text,
         ],
     )?;
-    bench.run("check", &["check"])?;
-    bench.run(
-        "check --read-data, 10 %",
-        &["check", "--read-data", "--subset", "10%"],
-    )?;
+    bench.run("prune --dry-run", &["prune", "--dry-run"])?;
     bench.run("cache clear", &["cache", "clear"])?;
     bench.run("ls, index rebuilt", &["ls", "latest", of_all[0], of_all[1]])?;
-    bench.run(
-        "forget",
-        &["forget", "latest~1", of_all[0], of_all[1], "--yes"],
-    )?;
-    bench.run("prune --dry-run", &["prune", "--dry-run"])?;
+    bench.run("check", &["check"])?;
+    let tenth = ["check", "--read-data", "--subset", "10%"];
+    bench.run("check --read-data, 10 %", &tenth)?;
+    bench.run("forget", &["forget", "latest~1", of_all[0], of_all[1]])?;
     bench.run("prune", &["prune"])?;
     println!("{}", bench.last_output()?.trim());
     bench.run("check, afterwards", &["check"])?;
