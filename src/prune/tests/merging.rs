@@ -101,7 +101,7 @@ fn few_are_left_alone_and_a_budget_is_kept() {
 fn merged_packs_are_merged_again() {
     let world = World::new();
     let mut kept = Vec::new();
-    for round in 0..9 {
+    for round in 0..4 {
         let mut new = runs(&world, 10 + round, 9);
         let forgotten = new.remove(0).0;
         kept.extend(new);

@@ -320,10 +320,11 @@ fn assert_all_is_well(stage: &Stage) {
     world.run(&last).expect(0);
     let checked = world.run(&["check", "--read-data", "--json"]).expect(0);
     assert_eq!(checked.summary()["complete"], true);
-    assert_eq!(
-        fs::read_dir(world.path("repo/sessions")).unwrap().count(),
-        0
-    );
+    // The directory store hides what a killed PUT left; it is no object.
+    let names = fs::read_dir(world.path("repo/sessions")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(left, Vec::<String>::new(), "sessions of the dead");
     let listed = stage.run(0, &["snapshots", "--json"]);
     let visible = snapshots(&listed);
     let mut runs: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
