@@ -90,7 +90,7 @@ mod tests {
     fn a_pack_full_of_keys_is_not_small() {
         assert!(pack_size(1000, 127) < SMALL_PACK);
         assert!(pack_size(1000, 128) >= SMALL_PACK);
-        assert_eq!(merged(&vec![pack_size(1000, 200); 20]), 0);
+        assert_eq!(merged(&[pack_size(1000, 200); 20]), 0);
     }
 
     /// As runs leave them, one after another: no byte is moved more than a few times.
