@@ -6,10 +6,13 @@
 mod content;
 mod directory;
 mod group;
+mod hints;
+mod parent;
 mod reading;
 mod run;
 mod sink;
 mod stat_cache;
+mod stream;
 mod workers;
 
 pub use run::{OpenSource, Parent, Run, SnapshotError, SnapshotRequest, Taken};

@@ -2,21 +2,29 @@
 
 use crate::archiver::content::ContentBuilder;
 use crate::archiver::group::{GROUPED_BELOW, Grouper};
-use crate::archiver::workers::{Job, Workers};
+use crate::archiver::hints::Hints;
+use crate::archiver::parent::ParentTree;
+use crate::archiver::stream::{Stored, StreamParent};
+use crate::archiver::workers::{Before, Job, Workers};
 use crate::chunker::Chunker;
+use crate::delta::Sketcher;
 use crate::entry::Layout;
 use crate::format::node::Child;
 use crate::id::BlobId;
 use crate::monitor::{Cancel, Interrupted, Monitor};
-use crate::repository::{ReadError, Reader, WriteError};
+use crate::repository::{ReadError, Reader, WriteError, WriteSession};
 use crate::source::{Content, ContentEnd, Extent, SourceError};
 use crate::tree::{ContentCursor, Piece};
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Bytes of a stream that are looked at together: several windows of the chunker, so that what is
 /// left over is seldom moved.
 const STREAM_BUFFER_BYTES: usize = 4 << 20;
+
+/// Streams of at least so many bytes have sketches kept: in shorter ones the place says enough.
+const SKETCHED_FROM: usize = 1 << 20;
 
 /// What one reading of a content gave.
 pub(super) struct Reading {
@@ -24,7 +32,7 @@ pub(super) struct Reading {
     pub(super) length: u64,
     pub(super) chunks: u64,
     pub(super) end: ContentEnd,
-    pub(super) layout: Layout,
+    pub(super) may_be_remembered: bool,
 }
 
 /// Why a reading gave nothing.
@@ -55,31 +63,45 @@ impl From<Interrupted> for ReadFailure {
 /// Reads contents one after the other.
 pub(super) struct FileReader<'x> {
     chunker: Chunker,
+    sketcher: Arc<Sketcher>,
     monitor: &'x dyn Monitor,
     grouper: Grouper,
     buffer: Vec<u8>,
+    /// Identity of the source.
+    source: String,
+    parent: ParentTree,
 }
 
 impl<'x> FileReader<'x> {
-    pub(super) fn new(chunker: Chunker, monitor: &'x dyn Monitor) -> Self {
+    /// Reads contents of `source`, and compares them with what the tree below `parent` has.
+    pub(super) fn new(
+        session: &WriteSession<'_>,
+        source: &str,
+        parent: Option<BlobId>,
+        monitor: &'x dyn Monitor,
+    ) -> Self {
+        let seed = session.domain().ids.sketch_seed();
         Self {
-            chunker,
+            chunker: session.chunker(),
+            sketcher: Arc::new(Sketcher::new(&seed)),
             monitor,
             grouper: Grouper::default(),
             buffer: vec![0; STREAM_BUFFER_BYTES],
+            source: source.to_owned(),
+            parent: ParentTree::new(parent),
         }
     }
 
-    /// Reads a content to its end. `before` is what stood in its place in the parent snapshot.
+    /// Reads the content at `path` to its end.
     pub(super) fn read(
         &mut self,
         mut content: Box<dyn Content>,
-        before: Child,
+        path: &[u8],
         workers: &Workers<'_>,
         cancel: &Cancel,
     ) -> Result<Reading, ReadFailure> {
-        let layout = content.layout();
-        let mut file = ChunkedFile::new(layout, before, workers);
+        let (layout, may_be_remembered) = (content.layout(), content.may_be_remembered());
+        let mut file = ChunkedFile::new(layout, path, workers);
         let small = match layout {
             Layout::Pages => {
                 self.read_pages(&mut *content, &mut file, cancel)?;
@@ -98,7 +120,7 @@ impl<'x> FileReader<'x> {
             length,
             chunks: chunks + u64::from(small.is_some_and(|length| length > 0)),
             end,
-            layout,
+            may_be_remembered,
         })
     }
 
@@ -114,6 +136,7 @@ impl<'x> FileReader<'x> {
         file: &mut ChunkedFile<'_, '_>,
         cancel: &Cancel,
     ) -> Result<(), ReadFailure> {
+        self.find_parent(file, false)?;
         let window = self.chunker.window(Layout::Pages);
         let mut buffer = file.workers.buffer();
         let mut filled = 0;
@@ -187,12 +210,41 @@ impl<'x> FileReader<'x> {
         Ok(None)
     }
 
+    /// Looks for what the parent has at the file's path. `is_sketched` says whether a stream is long
+    /// enough to be compared by likeness.
+    fn find_parent(
+        &mut self,
+        file: &mut ChunkedFile<'_, '_>,
+        is_sketched: bool,
+    ) -> Result<(), WriteError> {
+        let session = file.workers.session();
+        let before = self.parent.content(file.path, session.reader())?;
+        let is_there = matches!(before, Child::Links { .. } | Child::Chunk { .. });
+        file.parent = match file.layout {
+            Layout::Pages if is_there => {
+                FileParent::Pages(PagesBefore::new(session.reader(), before))
+            }
+            Layout::Stream if is_there || is_sketched => {
+                let has_parent = self.parent.is_there();
+                let hints =
+                    is_sketched.then(|| Hints::new(session, &self.source, file.path, has_parent));
+                let stream = StreamParent::new(session.reader(), before, hints, &self.sketcher);
+                FileParent::Stream(Box::new(stream))
+            }
+            _ => FileParent::Nothing,
+        };
+        Ok(())
+    }
+
     fn cut(
-        &self,
+        &mut self,
         start: usize,
         end: usize,
         file: &mut ChunkedFile<'_, '_>,
     ) -> Result<usize, ReadFailure> {
+        if file.length == 0 {
+            self.find_parent(file, end - start >= SKETCHED_FROM)?;
+        }
         let length = self.chunker.cut(Layout::Stream, &self.buffer[start..end]);
         let mut chunk = file.workers.buffer();
         chunk.clear();
@@ -202,23 +254,40 @@ impl<'x> FileReader<'x> {
     }
 }
 
+/// What a file is compared with.
+enum FileParent<'scope> {
+    Nothing,
+    Pages(PagesBefore<'scope>),
+    Stream(Box<StreamParent<'scope>>),
+}
+
+/// A chunk that is being stored.
+struct Pending {
+    stored: Receiver<Stored>,
+    offset: u64,
+    length: u64,
+}
+
 /// A file being cut: chunks whose ids are still being computed, and the list so far.
 struct ChunkedFile<'w, 'scope> {
+    layout: Layout,
+    /// In the snapshot.
+    path: &'w [u8],
     workers: &'w Workers<'scope>,
-    before: Option<Before<'scope>>,
+    parent: FileParent<'scope>,
     builder: ContentBuilder,
-    pending: VecDeque<(Receiver<BlobId>, u64)>,
+    pending: VecDeque<Pending>,
     length: u64,
     chunks: u64,
 }
 
 impl<'w, 'scope> ChunkedFile<'w, 'scope> {
-    fn new(layout: Layout, before: Child, workers: &'w Workers<'scope>) -> Self {
-        let is_list = matches!(before, Child::Links { .. } | Child::Chunk { .. });
-        let compared = layout == Layout::Pages && is_list;
+    fn new(layout: Layout, path: &'w [u8], workers: &'w Workers<'scope>) -> Self {
         Self {
+            layout,
+            path,
             workers,
-            before: compared.then(|| Before::new(workers.session().reader(), before)),
+            parent: FileParent::Nothing,
             builder: ContentBuilder::new(layout),
             pending: VecDeque::new(),
             length: 0,
@@ -227,38 +296,62 @@ impl<'w, 'scope> ChunkedFile<'w, 'scope> {
     }
 
     fn push_chunk(&mut self, plain: Vec<u8>) -> Result<(), WriteError> {
-        let length = plain.len() as u64;
-        let before = self.chunk_before()?;
-        let (id, reply) = bounded(1);
-        self.workers.send(Job::Chunk { plain, before, id })?;
-        self.pending.push_back((reply, length));
+        let (offset, length) = (self.length, plain.len() as u64);
+        let before = self.before(plain.len())?;
+        let (reply, stored) = bounded(1);
+        let job = Job::Chunk {
+            plain,
+            before,
+            stored: reply,
+        };
+        self.workers.send(job)?;
+        self.pending.push_back(Pending {
+            stored,
+            offset,
+            length,
+        });
         self.length += length;
         self.chunks += 1;
-        while let Some((reply, length)) = self.pending.front() {
-            let Ok(id) = reply.try_recv() else {
+        while let Some(pending) = self.pending.front() {
+            let Ok(stored) = pending.stored.try_recv() else {
                 break;
             };
-            let length = *length;
-            self.pending.pop_front();
-            self.list(Child::Chunk { id, length })?;
+            let Some(pending) = self.pending.pop_front() else {
+                break;
+            };
+            self.take(&pending, &stored)?;
         }
         Ok(())
     }
 
-    /// The parent's chunk at this offset. A parent that cannot be read is no reason to fail: its
-    /// chunks are then stored in full.
-    fn chunk_before(&mut self) -> Result<Option<BlobId>, WriteError> {
-        let Some(before) = &mut self.before else {
-            return Ok(None);
+    /// What the next chunk may be a difference to. A parent that cannot be read is no reason to
+    /// fail: its chunks are then stored in full.
+    fn before(&mut self, length: usize) -> Result<Before, WriteError> {
+        let before = match &mut self.parent {
+            FileParent::Nothing => return Ok(Before::Nothing),
+            FileParent::Pages(pages) => pages
+                .chunk_at(self.length)
+                .map(|chunk| chunk.map_or(Before::Nothing, Before::Page)),
+            FileParent::Stream(stream) => stream.search(self.length, length).map(Before::Stream),
         };
-        match before.chunk_at(self.length) {
-            Ok(chunk) => Ok(chunk),
+        match before {
             Err(error) if error.is_damage() => {
-                self.before = None;
-                Ok(None)
+                self.parent = FileParent::Nothing;
+                Ok(Before::Nothing)
             }
-            Err(error) => Err(error.into()),
+            before => Ok(before?),
         }
+    }
+
+    /// Lists a stored chunk.
+    fn take(&mut self, pending: &Pending, stored: &Stored) -> Result<(), WriteError> {
+        if let FileParent::Stream(stream) = &mut self.parent {
+            stream.learn(pending.offset, pending.length, stored);
+        }
+        self.list(Child::Chunk {
+            id: stored.id,
+            length: pending.length,
+        })
     }
 
     fn push_hole(&mut self, length: u64) -> Result<(), WriteError> {
@@ -272,26 +365,30 @@ impl<'w, 'scope> ChunkedFile<'w, 'scope> {
     }
 
     fn wait(&mut self) -> Result<(), WriteError> {
-        while let Some((reply, length)) = self.pending.pop_front() {
-            let id = reply.recv().map_err(|_| self.workers.failure())?;
-            self.list(Child::Chunk { id, length })?;
+        while let Some(pending) = self.pending.pop_front() {
+            let stored = pending.stored.recv();
+            let stored = stored.map_err(|_| self.workers.failure())?;
+            self.take(&pending, &stored)?;
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Child, WriteError> {
         self.wait()?;
+        if let FileParent::Stream(stream) = self.parent {
+            stream.finish();
+        }
         self.builder.finish(self.workers)
     }
 }
 
 /// The chunks of a page file in the parent snapshot, passed over as the new file is read.
-struct Before<'r> {
+struct PagesBefore<'r> {
     cursor: ContentCursor<'r, 'r>,
     current: Option<Piece>,
 }
 
-impl<'r> Before<'r> {
+impl<'r> PagesBefore<'r> {
     fn new(reader: &'r Reader<'r>, content: Child) -> Self {
         Self {
             cursor: ContentCursor::new(reader, content),

@@ -5,7 +5,7 @@ use crate::archiver::reading::{FileReader, ReadFailure, Reading};
 use crate::archiver::stat_cache::StatCache;
 use crate::archiver::workers::Workers;
 use crate::codec::Effort;
-use crate::entry::{ChangeStamp, Entry, EntryKind, Fact, Facts, Layout};
+use crate::entry::{ChangeStamp, Entry, EntryKind, Fact, Facts};
 use crate::format::entry::{Condition, TreeEntry};
 use crate::format::node::Child;
 use crate::format::snapshot::Totals;
@@ -16,7 +16,6 @@ use crate::source::{
     CaptureError, Consistency, Content, Context, Exclusion, Problem, Sink, SinkError, Source,
     SourceError,
 };
-use crate::tree;
 use std::sync::Mutex;
 
 /// A file that keeps changing is read this often before it is kept torn.
@@ -36,7 +35,7 @@ pub struct ArchiveOptions {
     pub strict: bool,
     /// Whether unchanged files may be taken from the stat cache without being read.
     pub use_cache: bool,
-    /// The parent snapshot's root: page files are compared with what stands in their place there.
+    /// The parent snapshot's root: files are compared with what stands in their place there.
     pub parent: Option<BlobId>,
 }
 
@@ -92,8 +91,7 @@ pub fn archive<'a>(
             cancel,
             strict: options.strict,
             use_cache: options.use_cache,
-            parent: options.parent,
-            reading: FileReader::new(session.chunker(), monitor),
+            reading: FileReader::new(session, &options.source, options.parent, monitor),
             stat_cache: StatCache::new(session, &options.source),
             stack: vec![DirectoryBuilder::new(None)],
             path: Vec::new(),
@@ -138,7 +136,6 @@ struct TreeSink<'x, 'a> {
     cancel: &'x Cancel,
     strict: bool,
     use_cache: bool,
-    parent: Option<BlobId>,
     reading: FileReader<'x>,
     stat_cache: StatCache<'x, 'a>,
     stack: Vec<DirectoryBuilder>,
@@ -189,30 +186,13 @@ impl TreeSink<'_, '_> {
         let mut attempt = 1;
         loop {
             let content = open()?;
-            let before = match content.layout() {
-                Layout::Pages => self.content_before(path)?,
-                Layout::Stream => Child::Nothing,
-            };
             let reading = self
                 .reading
-                .read(content, before, &self.workers, self.cancel)?;
+                .read(content, path, &self.workers, self.cancel)?;
             if reading.end.consistency != Consistency::Changed || attempt == ATTEMPTS {
                 return Ok(reading);
             }
             attempt += 1;
-        }
-    }
-
-    /// What the parent snapshot has at this path. A parent that cannot be read is only a missed
-    /// saving: `check` tells of its damage.
-    fn content_before(&self, path: &[u8]) -> Result<Child, WriteError> {
-        let Some(root) = self.parent else {
-            return Ok(Child::Nothing);
-        };
-        match tree::find(self.workers.session().reader(), root, path) {
-            Ok(node) => Ok(node.map_or(Child::Nothing, |node| node.child)),
-            Err(error) if error.is_damage() => Ok(Child::Nothing),
-            Err(error) => Err(error.into()),
         }
     }
 }
@@ -294,7 +274,7 @@ impl Sink for TreeSink<'_, '_> {
         entry.kind = EntryKind::File {
             size: reading.length,
         };
-        let plain_file = reading.end.facts.is_empty() && reading.layout == Layout::Stream;
+        let plain_file = reading.end.facts.is_empty() && reading.may_be_remembered;
         if let Some(stamp) = stamp
             && plain_file
             && condition == Condition::Whole

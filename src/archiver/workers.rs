@@ -1,6 +1,8 @@
 //! The threads that hash, compress and seal, and the bounded queue before them.
 
+use crate::archiver::stream::{Search, Stored};
 use crate::codec::Effort;
+use crate::entry::Layout;
 use crate::format::blob::BlobKind;
 use crate::id::BlobId;
 use crate::repository::{Known, Sealer, WriteError, WriteSession};
@@ -14,16 +16,26 @@ const QUEUED_PER_WORKER: usize = 2;
 /// Buffers kept for reuse.
 const POOLED_BUFFERS: usize = 32;
 
+/// What a chunk may be stored as a difference to.
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// The chunk of a page file that stood in its place in the parent snapshot.
+    Page(BlobId),
+    /// Chunks of a stream's parent, by likeness and by place.
+    Stream(Search),
+}
+
 /// Something to be stored.
 pub(super) enum Job {
     /// A chunk whose id is not known yet; it is sent back.
     Chunk {
         /// Its plaintext.
         plain: Vec<u8>,
-        /// The chunk of a page file that stood in its place in the parent snapshot.
-        before: Option<BlobId>,
-        /// Where its id goes.
-        id: Sender<BlobId>,
+        /// What it may be a difference to.
+        before: Before,
+        /// Where its id goes, and what became of it.
+        stored: Sender<Stored>,
     },
     /// A blob that this session owes.
     Owed {
@@ -147,18 +159,11 @@ fn perform(
         Job::Chunk {
             plain,
             before,
-            id: reply,
+            stored: reply,
         } => {
-            let id = sealer.id(BlobKind::Chunk, &plain);
-            if session.claim(id, BlobKind::Chunk)? == Known::No {
-                let prepared = match before {
-                    Some(before) => sealer.prepare_pages(id, &plain, before)?,
-                    None => sealer.prepare(id, BlobKind::Chunk, &plain)?,
-                };
-                session.add(prepared)?;
-            }
+            let stored = store_chunk(session, sealer, &plain, &before)?;
             // Nobody waits any more when the capture failed meanwhile.
-            let _ = reply.send(id);
+            let _ = reply.send(stored);
             plain
         }
         Job::Owed { id, kind, plain } => {
@@ -170,4 +175,44 @@ fn perform(
             plain
         }
     })
+}
+
+fn store_chunk(
+    session: &WriteSession<'_>,
+    sealer: &mut Sealer<'_, '_>,
+    plain: &[u8],
+    before: &Before,
+) -> Result<Stored, WriteError> {
+    let id = sealer.id(BlobKind::Chunk, plain);
+    let known = session.claim(id, BlobKind::Chunk)? == Known::Yes;
+    let mut stored = Stored {
+        id,
+        sketch: None,
+        follows: known.then_some(id),
+    };
+    let (candidates, layout) = match before {
+        Before::Nothing => ([None, None], Layout::Stream),
+        Before::Page(before) => ([Some(*before), None], Layout::Pages),
+        Before::Stream(search) => {
+            stored.sketch = search.sketch(&id, plain, known);
+            (search.candidates(stored.sketch.as_ref()), Layout::Stream)
+        }
+    };
+    if known {
+        return Ok(stored);
+    }
+    for candidate in candidates.into_iter().flatten() {
+        if let Some(delta) = sealer.prepare_delta(id, plain, candidate, layout)? {
+            session.add(delta)?;
+            stored.follows = Some(candidate);
+            break;
+        }
+    }
+    if let Before::Stream(search) = before {
+        search.judge(&candidates, stored.follows);
+    }
+    if stored.follows.is_none() {
+        session.add(sealer.prepare(id, BlobKind::Chunk, plain)?)?;
+    }
+    Ok(stored)
 }

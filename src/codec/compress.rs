@@ -135,7 +135,7 @@ impl Compressor {
 }
 
 /// Level, content size, no checksum (the seal and the id cover the content), bounded window.
-pub(in crate::codec) fn prepare(context: &mut CCtx<'_>, level: i32) -> Option<()> {
+fn prepare(context: &mut CCtx<'_>, level: i32) -> Option<()> {
     for parameter in [
         CParameter::CompressionLevel(level),
         CParameter::WindowLog(limits::ZSTD_WINDOW_LOG_MAX),
@@ -146,4 +146,37 @@ pub(in crate::codec) fn prepare(context: &mut CCtx<'_>, level: i32) -> Option<()
         context.set_parameter(parameter).ok()?;
     }
     Some(())
+}
+
+/// Encodes `plain` as one frame with `base` as its prefix. `None` when no context could be had.
+pub fn encode_prefix(plain: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
+    frame_after(base, plain, level)
+}
+
+/// One frame of `plain` after `prefix`. The context is bound to the prefix, so that none is kept; a
+/// new one costs some ten microseconds.
+pub(in crate::codec) fn frame_after(prefix: &[u8], plain: &[u8], level: i32) -> Option<Vec<u8>> {
+    let mut context = CCtx::try_create()?;
+    prepare(&mut context, level)?;
+    if level <= FAST_LEVEL_MAX {
+        let table = CParameter::HashLog(table_log(prefix.len() + plain.len()));
+        context.set_parameter(table).ok()?;
+    }
+    context.ref_prefix(prefix).ok()?;
+    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+    context.compress2(&mut frame, plain).ok()?;
+    Some(frame)
+}
+
+/// Highest level whose table zstd makes too small for a prefix.
+const FAST_LEVEL_MAX: i32 = 2;
+
+/// Entries, as a power of two, of a table that holds every third position of `length` bytes. With
+/// zstd's own choice the fast levels see only the last 128 KiB of a prefix, and forget most of that.
+fn table_log(length: usize) -> u32 {
+    (length / 4)
+        .max(1)
+        .next_power_of_two()
+        .ilog2()
+        .clamp(12, 19)
 }

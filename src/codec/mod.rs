@@ -6,12 +6,16 @@
 mod compress;
 mod units;
 
-pub use compress::{Compressor, Effort};
+pub use compress::{Compressor, Effort, encode_prefix};
 pub use units::encode_units;
 
 use crate::format::blob::Codec;
 use crate::limits;
-use zstd::zstd_safe::{self, DCtx, DParameter};
+use std::cell::RefCell;
+use zstd::zstd_safe::{self, DCtx, DParameter, SafeResult};
+
+/// What zstd calls a failed allocation: `ZSTD_error_memory_allocation`, as its functions return it.
+const NO_MEMORY: usize = 0usize.wrapping_sub(64);
 
 /// Bytes that are no encoding of a plaintext of the stated length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,16 +44,45 @@ pub fn decode(
     plain_length: usize,
     base: Option<&[u8]>,
 ) -> Result<Vec<u8>, DecodeError> {
-    if plain_length > limits::NODE_BYTES_MAX {
-        return Err(DecodeError::new(codec, "the plain length is out of bounds"));
+    match (codec, base) {
+        (Codec::ZstdUnits, Some(base)) => apply(codec, encoded, plain_length, base.to_vec()),
+        (Codec::ZstdPrefix, Some(base)) => {
+            check_length(codec, plain_length)?;
+            decode_frame(codec, encoded, plain_length, Some(base))
+        }
+        _ => decode_alone(codec, encoded, plain_length),
     }
-    let base = || base.ok_or_else(|| DecodeError::new(codec, "the base is missing"));
+}
+
+/// Like [`decode`] of a delta, with a base that is needed no longer: units are replaced in place,
+/// so that a delta costs what it changes.
+pub fn apply(
+    codec: Codec,
+    encoded: &[u8],
+    plain_length: usize,
+    base: Vec<u8>,
+) -> Result<Vec<u8>, DecodeError> {
+    check_length(codec, plain_length)?;
+    match codec {
+        Codec::ZstdUnits => units::decode_units(encoded, plain_length, base),
+        _ => decode(codec, encoded, plain_length, Some(&base)),
+    }
+}
+
+fn decode_alone(codec: Codec, encoded: &[u8], plain_length: usize) -> Result<Vec<u8>, DecodeError> {
+    check_length(codec, plain_length)?;
     match codec {
         Codec::Raw if encoded.len() == plain_length => Ok(encoded.to_vec()),
         Codec::Raw => Err(DecodeError::new(codec, "the length differs")),
         Codec::Zstd => decode_frame(codec, encoded, plain_length, None),
-        Codec::ZstdPrefix => decode_frame(codec, encoded, plain_length, Some(base()?)),
-        Codec::ZstdUnits => units::decode_units(encoded, plain_length, base()?),
+        Codec::ZstdPrefix | Codec::ZstdUnits => Err(DecodeError::new(codec, "the base is missing")),
+    }
+}
+
+fn check_length(codec: Codec, plain_length: usize) -> Result<(), DecodeError> {
+    match plain_length <= limits::NODE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(DecodeError::new(codec, "the plain length is out of bounds")),
     }
 }
 
@@ -73,19 +106,39 @@ fn decode_frame(
     if zstd_safe::find_frame_compressed_size(frame).map_err(failed)? != frame.len() {
         return Err(bad("something follows the frame"));
     }
-    let mut context = DCtx::try_create().ok_or_else(|| bad("no memory for zstd"))?;
-    context
-        .set_parameter(DParameter::WindowLogMax(limits::ZSTD_WINDOW_LOG_MAX))
-        .map_err(failed)?;
-    if let Some(prefix) = prefix {
-        context.ref_prefix(prefix).map_err(failed)?;
-    }
     let mut plain = Vec::with_capacity(plain_length);
-    let length = context.decompress(&mut plain, frame).map_err(failed)?;
+    let length = decompress(prefix, frame, &mut plain).map_err(failed)?;
     if length != plain_length {
         return Err(bad("the frame holds another length"));
     }
     Ok(plain)
+}
+
+thread_local! {
+    /// Kept between frames. One that has a prefix is bound to it and cannot be kept.
+    static DECODER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
+
+/// Decompresses a frame, alone or after a prefix. Errors: zstd's own; memory, mostly.
+fn decompress(prefix: Option<&[u8]>, frame: &[u8], out: &mut Vec<u8>) -> SafeResult {
+    let prepared = || {
+        let mut context = DCtx::try_create()?;
+        let window = DParameter::WindowLogMax(limits::ZSTD_WINDOW_LOG_MAX);
+        context.set_parameter(window).ok()?;
+        Some(context)
+    };
+    if let Some(prefix) = prefix {
+        let mut context = prepared().ok_or(NO_MEMORY)?;
+        context.ref_prefix(prefix)?;
+        return context.decompress(out, frame);
+    }
+    DECODER.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = prepared();
+        }
+        let context = kept.as_mut().ok_or(NO_MEMORY)?;
+        context.decompress(out, frame)
+    })
 }
 
 /// Checks what one-shot decompression does not: no dictionary id, a window of at most 2 MiB. A

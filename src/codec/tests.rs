@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-use crate::codec::{Compressor, Effort, decode, encode_units};
+use crate::codec::{Compressor, Effort, apply, decode, encode_prefix, encode_units};
 use crate::format::blob::Codec;
 use proptest::prelude::*;
 
@@ -74,6 +74,19 @@ proptest! {
     }
 
     #[test]
+    fn prefixes_round_trip(
+        base in prop::collection::vec(any::<u8>(), 0..3000),
+        plain in prop::collection::vec(any::<u8>(), 1..3000),
+        at in 0usize..3000,
+    ) {
+        let plain = [&base[..at.min(base.len())], &plain, &base[at.min(base.len())..]].concat();
+        let encoded = encode_prefix(&plain, &base, 1).unwrap();
+        let decoded = decode(Codec::ZstdPrefix, &encoded, plain.len(), Some(&base));
+        prop_assert_eq!(decoded.as_ref(), Ok(&plain));
+        prop_assert_eq!(apply(Codec::ZstdPrefix, &encoded, plain.len(), base), Ok(plain));
+    }
+
+    #[test]
     fn hostile_units_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200),
                                  length in 0usize..100_000) {
         let _ = decode(Codec::ZstdUnits, &bytes, length, Some(&[0; 5000]));
@@ -88,6 +101,23 @@ fn a_changed_page_costs_a_page() {
     plain[100_000..100_010].fill(0);
     let encoded = encode_units(&plain, &base, 3).unwrap();
     assert!(encoded.len() < 100, "{}", encoded.len());
+}
+
+/// The fast levels once saw only the end of a prefix.
+#[test]
+fn all_of_a_large_prefix_is_used() {
+    for length in [300_000, (1 << 20) - 100] {
+        let base = noise(length);
+        let mut plain = base.clone();
+        for number in 0..20 {
+            let at = number * length / 20;
+            plain.splice(at..at, [1, 2, 3, 4]);
+        }
+        let encoded = encode_prefix(&plain, &base, 1).unwrap();
+        assert!(encoded.len() < 1000, "{}", encoded.len());
+        let decoded = apply(Codec::ZstdPrefix, &encoded, plain.len(), base);
+        assert_eq!(decoded.unwrap(), plain);
+    }
 }
 
 #[test]

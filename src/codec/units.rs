@@ -3,11 +3,10 @@
 //! Spec: `format-spec/06-pack.md`, codec 3. Twice as cheap to encode as a whole-chunk prefix and
 //! as small, because a unit's old image stands where its new one does.
 
-use crate::codec::compress::prepare;
+use crate::codec::compress::frame_after;
 use crate::codec::{DecodeError, decode_frame};
 use crate::format::blob::Codec;
 use crate::limits::DELTA_UNIT_BYTES;
-use zstd::zstd_safe::{self, CCtx};
 
 /// Encodes `plain` against `base`: a bitmap of changed units, then their frame. `None` when
 /// nothing changed or no context could be had.
@@ -26,11 +25,7 @@ pub fn encode_units(plain: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
     if changed.is_empty() {
         return None;
     }
-    let mut context = CCtx::try_create()?;
-    prepare(&mut context, level)?;
-    context.ref_prefix(&images).ok()?;
-    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(changed.len()));
-    context.compress2(&mut frame, &changed).ok()?;
+    let frame = frame_after(&images, &changed, level)?;
     bitmap.extend_from_slice(&frame);
     Some(bitmap)
 }
@@ -41,10 +36,11 @@ fn unit_of(chunk: &[u8], number: usize) -> &[u8] {
     &chunk[start..(start + DELTA_UNIT_BYTES).min(chunk.len())]
 }
 
+/// Decodes to `plain_length` bytes: what is marked replaces the base's units in place.
 pub(in crate::codec) fn decode_units(
     encoded: &[u8],
     plain_length: usize,
-    base: &[u8],
+    base: Vec<u8>,
 ) -> Result<Vec<u8>, DecodeError> {
     let bad = |problem: &str| DecodeError::new(Codec::ZstdUnits, problem);
     let units = plain_length.div_ceil(DELTA_UNIT_BYTES);
@@ -58,28 +54,27 @@ pub(in crate::codec) fn decode_units(
     let length_of = |number: usize| DELTA_UNIT_BYTES.min(plain_length - number * DELTA_UNIT_BYTES);
     let mut images = Vec::new();
     let mut changed_length = 0;
-    for number in (0..units).filter(|number| changed(*number)) {
-        images.extend_from_slice(unit_of(base, number));
-        changed_length += length_of(number);
+    for number in 0..units {
+        let image = unit_of(&base, number);
+        if changed(number) {
+            images.extend_from_slice(image);
+            changed_length += length_of(number);
+        } else if image.len() != length_of(number) {
+            return Err(bad("an unchanged unit is not in the base"));
+        }
     }
     if changed_length == 0 {
         return Err(bad("nothing is marked as changed"));
     }
     let content = decode_frame(Codec::ZstdUnits, frame, changed_length, Some(&images))?;
     let mut content = content.as_slice();
-    let mut plain = Vec::with_capacity(plain_length);
-    for number in 0..units {
-        if changed(number) {
-            let (unit, rest) = content.split_at(length_of(number));
-            plain.extend_from_slice(unit);
-            content = rest;
-        } else {
-            let unit = unit_of(base, number);
-            if unit.len() != length_of(number) {
-                return Err(bad("an unchanged unit is not in the base"));
-            }
-            plain.extend_from_slice(unit);
-        }
+    let mut plain = base;
+    plain.resize(plain_length, 0);
+    for number in (0..units).filter(|number| changed(*number)) {
+        let (unit, rest) = content.split_at(length_of(number));
+        let start = number * DELTA_UNIT_BYTES;
+        plain[start..start + unit.len()].copy_from_slice(unit);
+        content = rest;
     }
     Ok(plain)
 }

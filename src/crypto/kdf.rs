@@ -244,4 +244,10 @@ impl IdKey {
             u64::from_le_bytes(seed)
         })
     }
+
+    /// The secret of similarity sketches, which never leave the host: derive_key("icecore 1
+    /// sketch", I(d)).
+    pub fn sketch_seed(&self) -> [u8; 32] {
+        blake3::derive_key("icecore 1 sketch", self.key.expose())
+    }
 }

@@ -3,6 +3,8 @@
 //! A blob counts as read when its plaintext hashes to its id under the domain's id key. Anything
 //! else is damage, and says which pack it is in.
 
+mod chain;
+
 use crate::codec::{self, DecodeError};
 use crate::crypto::OpenError;
 use crate::format::blob::{BlobKind, BlobRow, Form};
@@ -16,6 +18,7 @@ use crate::repository::follow::Follower;
 use crate::repository::index::{Index, IndexError, Located};
 use crate::repository::{Repository, object_key};
 use crate::store::StoreError;
+use chain::Near;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -196,6 +199,7 @@ pub struct Reader<'a> {
     /// Bytes fetched so far.
     fetched: AtomicU64,
     follower: Follower,
+    near: Near,
 }
 
 impl<'a> Reader<'a> {
@@ -208,6 +212,7 @@ impl<'a> Reader<'a> {
             groups: Mutex::default(),
             fetched: AtomicU64::new(0),
             follower: Follower::default(),
+            near: Near::default(),
         }
     }
 
@@ -330,7 +335,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<u8>, ReadError> {
         let head = self.head(located)?;
         let encoded = unseal(&head, located, sealed)?;
-        self.decode(located, &head, encoded, Some(base))
+        self.decode_verified(located, encoded, Some(base.to_vec()))
     }
 
     fn open_fetched(
@@ -339,29 +344,51 @@ impl<'a> Reader<'a> {
         sealed: &mut [u8],
         bounds: Bounds<'_>,
     ) -> Result<Vec<u8>, ReadError> {
-        let row = &located.row;
         let head = self.head(located)?;
         let encoded = unseal(&head, located, sealed)?;
-        let base = match row.form {
-            Form::Delta { base, .. } => {
-                Some(self.read_within(base, row.kind, bounds.deeper(row.id)?)?)
-            }
-            Form::Full | Form::Member { .. } => None,
+        let Form::Delta { base, .. } = located.row.form else {
+            return self.decode_verified(located, encoded, None);
         };
-        self.decode(located, &head, encoded, base.as_deref())
+        match self.read_below(base, bounds) {
+            Ok(plain) => match self.decode_verified(located, encoded, Some(plain)) {
+                Err(error) if error.is_damage() => {}
+                decoded => return decoded,
+            },
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        // Slower: every base is verified, and looked for in all of its places.
+        let bounds = bounds.deeper(located.row.id)?;
+        let plain = self.read_within(base, located.row.kind, bounds)?;
+        self.decode_verified(located, encoded, Some(plain))
     }
 
     fn decode(
         &self,
         located: &Located,
-        head: &PackKeys,
         encoded: &[u8],
-        base: Option<&[u8]>,
+        base: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
-        let (blob, pack) = (row.id, located.pack);
-        let plain = codec::decode(row.codec, encoded, row.plain as usize, base)
-            .map_err(|source| ReadError::Decode { blob, pack, source })?;
+        let decoded = match base {
+            Some(base) => codec::apply(row.codec, encoded, row.plain as usize, base),
+            None => codec::decode(row.codec, encoded, row.plain as usize, None),
+        };
+        decoded.map_err(|source| ReadError::Decode {
+            blob: row.id,
+            pack: located.pack,
+            source,
+        })
+    }
+
+    fn decode_verified(
+        &self,
+        located: &Located,
+        encoded: &[u8],
+        base: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let plain = self.decode(located, encoded, base)?;
+        let head = self.head(located)?;
         self.verify(located, &head.envelope, &plain)?;
         Ok(plain)
     }

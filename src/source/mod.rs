@@ -46,8 +46,8 @@ pub trait Sink {
     /// fails, the receiver leaves the file out and reports a [`Problem`], but none when the file
     /// [has vanished](SourceError::has_vanished). `stamp` allows the content to be taken from an earlier run without opening
     /// it; `None` where that is never allowed (databases, files changed within the last 2 s).
-    /// Only content that came as [`Layout::Stream`], without facts and
-    /// [`Consistency::Consistent`], may be remembered by its stamp: a database must not be.
+    /// Only content that [may be remembered](Content::may_be_remembered), without facts and
+    /// [`Consistency::Consistent`], may be remembered by its stamp: a live database must not be.
     fn file(
         &mut self,
         entry: Entry,
@@ -66,6 +66,11 @@ pub trait Sink {
 pub trait Content {
     /// How to cut it. May differ from call to call only before the first [`Content::read`].
     fn layout(&self) -> Layout;
+
+    /// Whether an equal stamp means equal content. Not for a database whose log may have grown.
+    fn may_be_remembered(&self) -> bool {
+        self.layout() == Layout::Stream
+    }
 
     /// Fills the front of `buffer` with the next bytes, or skips a hole.
     fn read(&mut self, buffer: &mut [u8]) -> Result<Extent, SourceError>;

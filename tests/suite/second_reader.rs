@@ -198,6 +198,35 @@ fn deep_deltas_come_back() {
     }
 }
 
+/// An export whose rows change, some in every chunk: differences with the base as prefix.
+#[test]
+fn deep_deltas_of_a_stream_come_back() {
+    let world = world(&[]);
+    let row = |number: u32, version: u32| {
+        let changed = if number % 200 < version * 7 {
+            version
+        } else {
+            0
+        };
+        let noise = (number ^ changed << 20).wrapping_mul(2_654_435_761);
+        format!(
+            "{number},{noise:08x},{:08x},{changed}\n",
+            noise.rotate_left(9) ^ number
+        )
+    };
+    for version in 0..6 {
+        let rows: String = (0..60_000).map(|number| row(number, version)).collect();
+        world.write("export.csv", rows);
+        let taken = world.run(&["snapshot", "export.csv", "--json"]).expect(0);
+        let deltas = taken.summary()["chunks_delta"].as_u64().unwrap();
+        assert_eq!(deltas > 0, version > 0, "{}", taken.stdout);
+    }
+    let statistics = restore(&world, "pass", "second");
+    assert!(statistics["deepest"].as_u64().unwrap() >= 3, "{statistics}");
+    let source = fs::read(world.path("export.csv")).unwrap();
+    assert!(fs::read(world.path("second/export.csv")).unwrap() == source);
+}
+
 #[test]
 fn a_tree_comes_back() {
     let world = world(&[]);

@@ -226,33 +226,33 @@ impl<'a> WriteSession<'a> {
         Ok(self.state().pending.contains_key(&id) || self.rely_on(id, kind)?)
     }
 
-    /// Whether a stored blob is usable: its whole chain is in packs that no prune names, and a
-    /// blob of another writer was opened once. Its packs must then be there at the commit.
+    /// Whether a stored blob is usable.
     fn rely_on(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
+        Ok(self.usable_chain(id, kind)?.is_some())
+    }
+
+    /// The chain below a usable blob, from its own form down to the full one: all of it is in packs
+    /// that no prune names, and a blob of another writer was opened once. These packs must then be
+    /// there at the commit.
+    pub(super) fn usable_chain(
+        &self,
+        id: BlobId,
+        kind: BlobKind,
+    ) -> Result<Option<Vec<Located>>, WriteError> {
         let acceptable = |located: &Located| self.is_acceptable(located);
         let index = self.reader.index();
         let Some(chain) = index.chain(&id, &acceptable)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let writer = self.repository().access.writer();
         let own = chain.iter().all(|located| located.author == writer);
         let fits = chain.first().is_some_and(|top| top.row.kind == kind);
         if !fits || !own && !self.is_verified(id, kind)? {
-            return Ok(false);
+            return Ok(None);
         }
         let packs = chain.iter().map(|located| located.pack);
         self.state().relied_on.extend(packs);
-        Ok(true)
-    }
-
-    /// The chain below a stored chunk that a delta may rest on, from its own form down to the full
-    /// one. `None` when it is not usable. Its packs must then be there at the commit.
-    pub(super) fn base_chain(&self, id: BlobId) -> Result<Option<Vec<Located>>, WriteError> {
-        if !self.rely_on(id, BlobKind::Chunk)? {
-            return Ok(None);
-        }
-        let acceptable = |located: &Located| self.is_acceptable(located);
-        Ok(self.reader.index().chain(&id, &acceptable)?)
+        Ok(Some(chain))
     }
 
     fn is_acceptable(&self, located: &Located) -> bool {

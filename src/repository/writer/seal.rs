@@ -2,6 +2,7 @@
 
 use crate::codec::{self, Compressor, Effort};
 use crate::delta::{self, Ancestor, Choice};
+use crate::entry::Layout;
 use crate::format::blob::{BlobKind, BlobRow, Codec, Form};
 use crate::format::envelope::{Envelope, ObjectType, SEAL_OVERHEAD};
 use crate::format::pack::blob_binding;
@@ -84,31 +85,20 @@ impl<'s, 'a> Sealer<'s, 'a> {
         })
     }
 
-    /// Prepares a page chunk against the chunk that stood in its place before: as a difference to
-    /// that or to one of its bases, where it pays, else in full. The base is verified before
-    /// anything is encoded against it, and the delta is decoded and compared.
-    pub fn prepare_pages(
-        &mut self,
-        id: BlobId,
-        plain: &[u8],
-        before: BlobId,
-    ) -> Result<PreparedBlob, WriteError> {
-        match self.delta(id, plain, before)? {
-            Some(prepared) => Ok(prepared),
-            None => self.prepare(id, BlobKind::Chunk, plain),
-        }
-    }
-
-    fn delta(
+    /// Prepares a chunk as a difference to `before`, the chunk of the parent that it follows, or to
+    /// one of that chunk's bases. `None` where that does not pay or the base cannot be had. The base
+    /// is verified before anything is encoded against it, and the delta is decoded and compared.
+    pub fn prepare_delta(
         &self,
         id: BlobId,
         plain: &[u8],
         before: BlobId,
+        layout: Layout,
     ) -> Result<Option<PreparedBlob>, WriteError> {
         let Some(level) = self.compressor.level() else {
             return Ok(None);
         };
-        let Some(chain) = self.session.base_chain(before)? else {
+        let Some(chain) = self.session.usable_chain(before, BlobKind::Chunk)? else {
             return Ok(None);
         };
         // A member's group is no form of the chunk itself.
@@ -121,27 +111,38 @@ impl<'s, 'a> Sealer<'s, 'a> {
         let Choice::Delta { base, generation } = delta::choose(&id, &ancestors) else {
             return Ok(None);
         };
-        let base_plain = match self.session.reader.read(base, BlobKind::Chunk) {
+        let position = chain.iter().position(|located| located.row.id == base);
+        let base_plain = match self
+            .session
+            .reader
+            .read_chain(&chain[position.unwrap_or(0)..])
+        {
             Ok(plain) => plain,
             // Damage is for `check` to tell; a full blob needs no base.
             Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let Some(encoded) = codec::encode_units(plain, &base_plain, level) else {
+        let (codec, encoded) = match layout {
+            Layout::Pages => (
+                Codec::ZstdUnits,
+                codec::encode_units(plain, &base_plain, level),
+            ),
+            Layout::Stream => (
+                Codec::ZstdPrefix,
+                codec::encode_prefix(plain, &base_plain, level),
+            ),
+        };
+        let worthy =
+            |encoded: &Vec<u8>| delta::is_worth_it(encoded.len(), full_size(&chain, plain));
+        let Some(encoded) = encoded.filter(worthy) else {
             return Ok(None);
         };
-        let full = chain
-            .last()
-            .map_or(0, |located| located.row.stored as usize);
-        if !delta::is_worth_it(encoded.len(), full) {
-            return Ok(None);
-        }
-        let back = codec::decode(Codec::ZstdUnits, &encoded, plain.len(), Some(&base_plain));
+        let back = codec::apply(codec, &encoded, plain.len(), base_plain);
         if back.as_deref() != Ok(plain) {
             return Err(WriteError::Miscompressed(id));
         }
         let form = Form::Delta { base, generation };
-        let row = new_row(id, BlobKind::Chunk, form, Codec::ZstdUnits, plain.len());
+        let row = new_row(id, BlobKind::Chunk, form, codec, plain.len());
         self.seal(row, &encoded).map(Some)
     }
 
@@ -170,6 +171,15 @@ impl<'s, 'a> Sealer<'s, 'a> {
         }
         Ok(prepared)
     }
+}
+
+/// What a chunk would take in full, judged by the full form at the end of the chain it follows.
+fn full_size(chain: &[Located], plain: &[u8]) -> usize {
+    let last = chain.last().map(|located| &located.row);
+    last.map_or(0, |row| {
+        let stored = u64::from(row.stored) * plain.len() as u64;
+        (stored / u64::from(row.plain.max(1))) as usize
+    })
 }
 
 /// A row before it has a place in a pack.

@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, EntryKind, Facts, Layout};
 use crate::source::files::metadata::{changed, file_type, modified, size};
+use crate::source::files::relation::{HEADER_BYTES, is_relation};
 use crate::source::{Consistency, Content, ContentEnd, Extent, SourceError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, FileType, SeekFrom, Stat};
@@ -37,6 +38,15 @@ impl OpenFile {
         self.starts_with(SQLITE_HEADER)
     }
 
+    /// Whether the file looks like one of PostgreSQL's relations.
+    pub(super) fn is_relation(&self) -> Result<bool, Errno> {
+        is_relation(size(&self.stat), &mut |offset| {
+            let mut header = [0; HEADER_BYTES];
+            let read = retry(|| rustix::io::pread(&self.descriptor, &mut header[..], offset))?;
+            Ok((read == header.len()).then_some(header))
+        })
+    }
+
     /// Whether the file begins with `header`.
     pub(super) fn starts_with(&self, header: &[u8]) -> Result<bool, Errno> {
         if size(&self.stat) < header.len() as u64 {
@@ -53,6 +63,7 @@ pub(super) struct FileContent {
     file: OpenFile,
     entry: Entry,
     layout: Layout,
+    may_be_remembered: bool,
     /// For messages.
     path: String,
     /// Length to read, bytes.
@@ -64,7 +75,13 @@ pub(super) struct FileContent {
 
 impl FileContent {
     /// `entry` is the file as it was when it was opened.
-    pub(super) fn new(file: OpenFile, entry: Entry, layout: Layout, path: String) -> Self {
+    pub(super) fn new(
+        file: OpenFile,
+        entry: Entry,
+        layout: Layout,
+        may_be_remembered: bool,
+        path: String,
+    ) -> Self {
         let length = size(&file.stat);
         if length > READ_AHEAD_BYTES_MIN {
             // Advice only: reading works as well without.
@@ -84,6 +101,7 @@ impl FileContent {
             file,
             entry,
             layout,
+            may_be_remembered,
             path,
             length,
             position: 0,
@@ -131,6 +149,10 @@ impl FileContent {
 impl Content for FileContent {
     fn layout(&self) -> Layout {
         self.layout
+    }
+
+    fn may_be_remembered(&self) -> bool {
+        self.may_be_remembered
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<Extent, SourceError> {

@@ -13,6 +13,7 @@ mod listing;
 mod metadata;
 mod open;
 mod owners;
+mod relation;
 mod walk;
 
 use crate::env::Clock;

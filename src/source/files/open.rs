@@ -42,10 +42,14 @@ impl Opener<'_> {
         let file = self.open_raw()?;
         let looks_like_database = file.is_sqlite().map_err(|errno| self.fail("read", errno))?;
         if !looks_like_database {
-            return Ok(self.raw(file, Layout::Stream));
+            let is_relation = file.is_relation();
+            return match is_relation.map_err(|errno| self.fail("read", errno))? {
+                true => Ok(self.raw(file, Layout::Pages, true)),
+                false => Ok(self.raw(file, Layout::Stream, true)),
+            };
         }
         let Some(hook) = self.open_database else {
-            return Ok(self.raw(file, Layout::Pages));
+            return Ok(self.raw(file, Layout::Pages, false));
         };
         // No descriptor of ours may be open, nor be closed later, while the hook's connection
         // lives: closing any descriptor of a file drops this process's POSIX locks on it.
@@ -57,7 +61,7 @@ impl Opener<'_> {
             None => {
                 self.was_database = false;
                 let file = self.open_raw()?;
-                Ok(self.raw(file, Layout::Stream))
+                Ok(self.raw(file, Layout::Stream, true))
             }
         }
     }
@@ -71,12 +75,18 @@ impl Opener<'_> {
         opened.ok_or_else(|| self.fail("read as a regular file", Errno::STALE))
     }
 
-    fn raw(&self, file: OpenFile, layout: Layout) -> Box<dyn Content> {
+    fn raw(&self, file: OpenFile, layout: Layout, may_be_remembered: bool) -> Box<dyn Content> {
         let mut entry = self.offered.clone();
         let xattrs = std::mem::take(&mut entry.metadata.xattrs);
         entry.metadata = metadata(&file.stat, self.owners, xattrs);
         let path = String::from_utf8_lossy(self.absolute).into_owned();
-        Box::new(FileContent::new(file, entry, layout, path))
+        Box::new(FileContent::new(
+            file,
+            entry,
+            layout,
+            may_be_remembered,
+            path,
+        ))
     }
 
     fn fail(&self, operation: &'static str, errno: Errno) -> SourceError {
