@@ -19,9 +19,10 @@ const BEHIND: u64 = 16 << 20;
 const AHEAD: u64 = 16 << 20;
 const PIECES_MAX: usize = 2048;
 
-/// After so many chunks in a row whose place helped nothing, only each eighth is tried there: an
-/// export in another order would otherwise cost an attempt for each of its chunks.
+/// After so many chunks in a row whose place helped nothing, only one in [`RETRIED`] is tried there:
+/// an export in another order would otherwise cost an attempt for each of its chunks.
 const MISSES_MAX: u32 = 16;
+const RETRIED: u32 = 8;
 
 /// What the workers know of a stream together.
 pub(super) struct Kin {
@@ -29,6 +30,8 @@ pub(super) struct Kin {
     relatives: Arc<Mutex<Relatives>>,
     /// Chunks in a row that are no difference to what is in their place.
     misses: AtomicU32,
+    /// How often a predecessor was found and the shift learned from it.
+    found: AtomicU32,
 }
 
 /// What a worker needs to find a predecessor.
@@ -39,6 +42,8 @@ pub(super) struct Search {
     place: u64,
     /// Whether to make a sketch: short streams do without.
     is_sketched: bool,
+    /// [`Kin::found`] when the place was looked up.
+    found: u32,
     kin: Arc<Kin>,
 }
 
@@ -59,19 +64,18 @@ impl Search {
         let alike = sketch.and_then(|sketch| self.kin.relatives().best(sketch, self.place));
         let alike = alike.map(|relative| relative.id);
         let misses = self.kin.misses.load(Ordering::Relaxed);
-        let is_tried = misses < MISSES_MAX || misses.is_multiple_of(8);
-        let near = self.near.filter(|near| is_tried && Some(*near) != alike);
+        let is_tried = misses < MISSES_MAX || misses.is_multiple_of(RETRIED);
         if self.near.is_some() && !is_tried {
-            self.kin.misses.fetch_add(1, Ordering::Relaxed);
+            self.miss();
         }
+        let near = self.near.filter(|near| is_tried && Some(*near) != alike);
         [alike, near]
     }
 
-    /// Notes whether the place was right.
-    pub(super) fn judge(&self, candidates: &[Option<BlobId>; 2], follows: Option<BlobId>) {
-        if follows.is_some() && (follows == candidates[1] || follows == self.near) {
-            self.kin.misses.store(0, Ordering::Relaxed);
-        } else if candidates[1].is_some() && follows.is_none() {
+    /// Notes that the place was not right. What was looked up before the last chunk was found says
+    /// nothing any more.
+    pub(super) fn miss(&self) {
+        if self.kin.found.load(Ordering::Relaxed) == self.found {
             self.kin.misses.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -80,6 +84,10 @@ impl Search {
 /// How many chunks beside its place to look for the next chunk, after so many misses in a row: what
 /// was put in or taken out before it moved it by a few.
 fn probe(misses: u32) -> isize {
+    let misses = match misses < MISSES_MAX {
+        true => misses,
+        false => misses / RETRIED,
+    };
     let step = (misses % 8).div_ceil(2) as isize;
     match misses % 2 {
         0 => step,
@@ -128,6 +136,7 @@ impl<'s> StreamParent<'s> {
             sketcher: Arc::clone(sketcher),
             relatives: relatives.unwrap_or_default(),
             misses: AtomicU32::new(0),
+            found: AtomicU32::new(0),
         };
         Self {
             cursor: is_there.then(|| ContentCursor::new(reader, before)),
@@ -157,6 +166,7 @@ impl<'s> StreamParent<'s> {
             near: near.and_then(|piece| piece.chunk),
             place,
             is_sketched: self.hints.is_some(),
+            found: self.kin.found.load(Ordering::Relaxed),
             kin: Arc::clone(&self.kin),
         })
     }
@@ -194,6 +204,8 @@ impl<'s> StreamParent<'s> {
         let place = offset.saturating_add_signed(self.shift.saturating_neg());
         if let Some(old) = stored.follows.and_then(|id| self.old_offset(id, place)) {
             self.shift = (offset as i64).saturating_sub(old as i64);
+            self.kin.found.fetch_add(1, Ordering::Relaxed);
+            self.kin.misses.store(0, Ordering::Relaxed);
         }
         if let Some(hints) = &mut self.hints {
             hints.push(Relative {
@@ -229,7 +241,11 @@ mod tests {
 
     #[test]
     fn probes_spread_around_the_place() {
-        let probes: Vec<isize> = (0..9).map(probe).collect();
-        assert_eq!(probes, [0, -1, 1, -2, 2, -3, 3, -4, 0]);
+        let probes = |misses: &[u32]| -> Vec<isize> { misses.iter().copied().map(probe).collect() };
+        assert_eq!(
+            probes(&[0, 1, 2, 3, 4, 5, 6, 7, 8]),
+            [0, -1, 1, -2, 2, -3, 3, -4, 0]
+        );
+        assert_eq!(probes(&[16, 24, 32, 40]), [1, -2, 2, -3]);
     }
 }

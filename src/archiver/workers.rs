@@ -208,10 +208,10 @@ fn store_chunk(
             break;
         }
     }
-    if let Before::Stream(search) = before {
-        search.judge(&candidates, stored.follows);
-    }
     if stored.follows.is_none() {
+        if let (Before::Stream(search), [_, Some(_)]) = (before, candidates) {
+            search.miss();
+        }
         session.add(sealer.prepare(id, BlobKind::Chunk, plain)?)?;
     }
     Ok(stored)

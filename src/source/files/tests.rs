@@ -396,6 +396,23 @@ fn what_only_looks_like_a_database_is_copied() {
 }
 
 #[test]
+fn relations_of_postgresql_are_page_files() {
+    let (_guard, root) = tree();
+    let mut page = [0u8; 8192];
+    for (offset, field) in [(12, 268u16), (14, 384), (16, 8192), (18, 0x2004)] {
+        page[offset..offset + 2].copy_from_slice(&field.to_le_bytes());
+    }
+    write(&root, "16384", &page.repeat(8));
+    write(&root, "16385", &page.repeat(7));
+    write(&root, "16386", &[&page.repeat(8)[..], b"more"].concat());
+    let sink = capture(source(&root));
+    let layout = |name| sink.file_named(name).unwrap().layout;
+    assert_eq!(layout("16384"), Layout::Pages);
+    assert_eq!(layout("16385"), Layout::Stream, "small ones are grouped");
+    assert_eq!(layout("16386"), Layout::Stream, "no whole pages");
+}
+
+#[test]
 fn roots_are_named_once_each() {
     let guard = tempfile::tempdir().unwrap();
     let base = fs::canonicalize(guard.path()).unwrap();
