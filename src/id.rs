@@ -43,6 +43,39 @@ fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
+/// Encodes a newtype of a fixed number of bytes as just these.
+macro_rules! cbor_bytes {
+    ($name:ident, $length:literal) => {
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.bytes(&self.0)?;
+                Ok(())
+            }
+        }
+
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(
+                d: &mut minicbor::Decoder<'b>,
+                _: &mut C,
+            ) -> Result<Self, minicbor::decode::Error> {
+                let bytes = d.bytes()?;
+                <[u8; $length]>::try_from(bytes).map(Self).map_err(|_| {
+                    minicbor::decode::Error::message(concat!(
+                        stringify!($name),
+                        " has the wrong length"
+                    ))
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use cbor_bytes;
+
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $length:literal) => {
         $(#[$doc])*
@@ -90,30 +123,7 @@ macro_rules! identifier {
             }
         }
 
-        impl<C> minicbor::Encode<C> for $name {
-            fn encode<W: minicbor::encode::Write>(
-                &self,
-                e: &mut minicbor::Encoder<W>,
-                _: &mut C,
-            ) -> Result<(), minicbor::encode::Error<W::Error>> {
-                e.bytes(&self.0)?;
-                Ok(())
-            }
-        }
-
-        impl<'b, C> minicbor::Decode<'b, C> for $name {
-            fn decode(
-                d: &mut minicbor::Decoder<'b>,
-                _: &mut C,
-            ) -> Result<Self, minicbor::decode::Error> {
-                let bytes = d.bytes()?;
-                <[u8; $length]>::try_from(bytes)
-                    .map(Self)
-                    .map_err(|_| minicbor::decode::Error::message(concat!(
-                        stringify!($name), " has the wrong length"
-                    )))
-            }
-        }
+        cbor_bytes!($name, $length);
     };
 }
 

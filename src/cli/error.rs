@@ -182,6 +182,8 @@ impl From<KeyError> for CommandError {
                     "if an older copy of the repository was put back on purpose: icecore cache clear \
                      lets this machine forget the newer one",
                 ),
+            KeyError::RevokesItself => Self::new(ErrorKind::Refused, error)
+                .hint("unlock with another full credential"),
             KeyError::Revoked(_) => Self::new(ErrorKind::Key, error)
                 .hint("unlock with another credential: icecore key list shows them"),
             KeyError::Concurrent | KeyError::LastCredential(_) | KeyError::NotErasable(_) => {

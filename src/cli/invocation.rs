@@ -153,7 +153,10 @@ impl Invocation {
         Repository::config_of(&*store)?;
         let unlock = self.unlock(Prompt::Existing)?;
         let entropy = Arc::new(SystemEntropy);
-        let mut repository = Repository::open(store, &unlock, entropy, Arc::new(SystemClock))?;
+        self.ui.waiting("opening");
+        let opened = Repository::open(store, &unlock, entropy, Arc::new(SystemClock));
+        self.ui.clear();
+        let mut repository = opened?;
         if let Some(cache) = self.cache_directory(&repository) {
             repository.remember_statements(&cache, &*self.ui);
         }

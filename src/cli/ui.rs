@@ -80,6 +80,17 @@ impl Ui {
         }
     }
 
+    /// Shows that something without an end in sight is going on, until [`Ui::clear`] or a phase.
+    pub fn waiting(&self, name: &'static str) {
+        if self.bars {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(styled("{prefix}  {elapsed}"));
+            bar.set_prefix(name);
+            bar.enable_steady_tick(TICK);
+            self.phase_state().bar = Some(bar);
+        }
+    }
+
     /// Takes the bar away.
     pub fn clear(&self) {
         let mut phase = self.phase_state();
@@ -166,6 +177,10 @@ fn style(unit: Unit, total: Option<u64>) -> ProgressStyle {
         (Unit::Items, Some(_)) => "{prefix}  {bar:28}  {human_pos}/{human_len}  {elapsed}",
         (Unit::Items, None) => "{prefix}  {human_pos}  {elapsed}  {wide_msg}",
     };
+    styled(template)
+}
+
+fn styled(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("█▌ ")

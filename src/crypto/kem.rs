@@ -7,6 +7,7 @@ use crate::crypto::kdf::Role;
 use crate::crypto::secret::SecretKey;
 use crate::crypto::suite::{NONCE_LENGTH, OpenError, Suite, TAG_LENGTH};
 use crate::env::{Entropy, EntropyError};
+use minicbor::{Decode, Encode};
 use x_wing::{Decapsulate, Decapsulator, KeyExport};
 use zeroize::Zeroizing;
 
@@ -95,8 +96,9 @@ impl<'b, C> minicbor::Decode<'b, C> for KemPublic {
 }
 
 /// The secret half: a 32-byte seed.
-#[derive(Clone)]
-pub struct KemSecret(SecretKey);
+#[derive(Clone, Encode, Decode)]
+#[cbor(transparent)]
+pub struct KemSecret(#[n(0)] SecretKey);
 
 impl std::fmt::Debug for KemSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -155,25 +157,6 @@ impl KemSecret {
             )
             .map_err(KemError::Unwrap)?;
         Ok(SecretKey::from_bytes(*data))
-    }
-}
-
-impl<C> minicbor::Encode<C> for KemSecret {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        context: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        self.0.encode(e, context)
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for KemSecret {
-    fn decode(
-        d: &mut minicbor::Decoder<'b>,
-        context: &mut C,
-    ) -> Result<Self, minicbor::decode::Error> {
-        SecretKey::decode(d, context).map(Self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Key material that is wiped when dropped and never printed.
 
 use crate::env::{Entropy, EntropyError};
+use crate::id::cbor_bytes;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -33,24 +34,7 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-impl<C> minicbor::Encode<C> for SecretKey {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?;
-        Ok(())
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for SecretKey {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        <[u8; 32]>::try_from(d.bytes()?)
-            .map(Self)
-            .map_err(|_| minicbor::decode::Error::message("a secret key has the wrong length"))
-    }
-}
+cbor_bytes!(SecretKey, 32);
 
 /// Secret bytes of any length (a passphrase, the content of a key file, a decoded bundle).
 #[derive(Clone)]

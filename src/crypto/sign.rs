@@ -2,6 +2,7 @@
 
 use crate::crypto::secret::SecretKey;
 use crate::env::{Entropy, EntropyError};
+use crate::id::cbor_bytes;
 use ed25519_dalek::Signer;
 
 /// Bytes of a signature.
@@ -71,21 +72,4 @@ fn signed_bytes(context: &str, message: &[u8]) -> Vec<u8> {
     [b"icecore 1 ", context.as_bytes(), &[0], message].concat()
 }
 
-impl<C> minicbor::Encode<C> for VerifyingKey {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?;
-        Ok(())
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for VerifyingKey {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        <[u8; 32]>::try_from(d.bytes()?)
-            .map(Self)
-            .map_err(|_| minicbor::decode::Error::message("a public key has the wrong length"))
-    }
-}
+cbor_bytes!(VerifyingKey, 32);

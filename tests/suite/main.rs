@@ -3,12 +3,14 @@
 mod cli;
 mod compat;
 mod crash;
+mod damage;
 mod fuzz;
 mod processes;
 mod restoring;
 mod retention;
 mod second_reader;
 mod support;
+mod terminal;
 mod tidy;
 mod tour;
 mod vectors;

@@ -323,6 +323,33 @@ fn a_flipped_byte_is_refused() {
 }
 
 #[test]
+fn of_a_revoked_writer_what_was_confirmed_is_shown() {
+    let world = world(&[]);
+    world.run(&["key", "generate", "host"]).expect(0);
+    world
+        .run(&["key", "add", "--label", "host", "--new-key-file", "host"])
+        .expect(0);
+    world.write("data/a", "of the host");
+    let mut as_host = world.command(&["snapshot", "data", "--key-file", "host"]);
+    let taken = as_host.env_remove("ICECORE_PASSPHRASE").output().unwrap();
+    assert!(taken.status.success(), "{}", shown(&taken));
+    let slots = tree(&world.path("repo/keys/slots"));
+    world.run(&["key", "remove", "host", "--revoke"]).expect(0);
+    // Its holder put the slot back: it opens, and nothing that it writes would count.
+    for (path, slot) in slots {
+        fs::write(path, slot).unwrap();
+    }
+    let mut as_host = world.command(&["snapshot", "data", "--key-file", "host"]);
+    let late = as_host.env_remove("ICECORE_PASSPHRASE").output().unwrap();
+    assert_eq!(late.status.code(), Some(12), "{}", shown(&late));
+    assert!(shown(&late).contains("revoked"), "{}", shown(&late));
+    let listed = reader(&world, "pass", &["list"]);
+    assert_eq!(shown(&listed).lines().count(), 1, "{}", shown(&listed));
+    restore(&world, "pass", "kept");
+    assert_eq!(fs::read(world.path("kept/data/a")).unwrap(), b"of the host");
+}
+
+#[test]
 fn what_is_forgotten_is_not_shown() {
     let world = world(&[]);
     for content in ["old", "new"] {

@@ -55,6 +55,8 @@ fn sample() -> Vec<Files> {
     let mut second = files.clone();
     second.get_mut("a.db").unwrap().1[300 << 10] ^= 1;
     let mut third = second.clone();
+    // A difference to a difference.
+    third.get_mut("a.db").unwrap().1[301 << 10] ^= 1;
     third.insert("deep/new".into(), (Layout::Stream, noise(4, 200 << 10)));
     third.remove("copies/one");
     vec![files, second, third]

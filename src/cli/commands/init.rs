@@ -184,9 +184,11 @@ fn create(
         label: arguments.label.clone(),
     };
     let entropy = Arc::new(SystemEntropy);
-    let repository = Repository::init(store.store, &options, entropy, Arc::new(SystemClock))?;
+    invocation.ui.waiting("creating");
+    let created = Repository::init(store.store, &options, entropy, Arc::new(SystemClock));
+    invocation.ui.clear();
     Ok(OpenRepository {
-        repository,
+        repository: created?,
         traffic: store.traffic,
         directory: directory
             .canonicalize()

@@ -30,6 +30,9 @@ pub enum KeyCommand {
         /// Which
         #[arg(value_name = "NAME|SLOT")]
         name: String,
+        /// What it signs from now on does not count, even if its holder kept a copy
+        #[arg(long)]
+        revoke: bool,
         /// Whether anything is done.
         #[command(flatten)]
         dry_run: DryRunArgument,
@@ -147,7 +150,11 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
     match command {
         KeyCommand::List => list(invocation),
         KeyCommand::Add(arguments) => add(invocation, arguments),
-        KeyCommand::Remove { name, dry_run } => remove(invocation, name, dry_run.dry_run),
+        KeyCommand::Remove {
+            name,
+            revoke,
+            dry_run,
+        } => remove(invocation, name, *revoke, dry_run.dry_run),
         KeyCommand::Passwd(arguments) => passwd(invocation, arguments),
         KeyCommand::Export { kit, dry_run } => export(invocation, kit.as_deref(), dry_run.dry_run),
         KeyCommand::Test => test(invocation),
@@ -243,18 +250,31 @@ fn add(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<Repor
     ))
 }
 
-fn remove(invocation: &Invocation, name: &str, dry_run: bool) -> CommandResult<Report> {
+fn remove(
+    invocation: &Invocation,
+    name: &str,
+    revoke: bool,
+    dry_run: bool,
+) -> CommandResult<Report> {
     let mut open = invocation.open_repository()?;
+    let credential = open.repository.credential_to_remove(name)?;
+    if revoke {
+        open.repository.check_revocation(credential.writer)?;
+    }
     if dry_run {
-        let (slot, label) = open.repository.check_removal(name)?;
+        let (slot, label) = (credential.slot, &credential.label);
+        let also = if revoke { " and revoke it" } else { "" };
         invocation.output.say(&format!(
-            "would remove {} (slot {})",
-            text::line(&label),
+            "would remove {} (slot {}){also}",
+            text::line(label),
             slot.short()
         ));
         return Ok(Report::with(
             json!({ "dry_run": true, "name": label, "slot": slot.to_string() }),
         ));
+    }
+    if revoke {
+        open.repository.revoke_writer(credential.writer)?;
     }
     let writer = open.repository.remove_credential(name)?;
     invocation
@@ -263,9 +283,11 @@ fn remove(invocation: &Invocation, name: &str, dry_run: bool) -> CommandResult<R
     invocation.output.remark(
         "Who had it can still read what they copied: a removed credential takes nothing back",
     );
-    Ok(Report::with(
-        json!({ "removed": name, "writer": writer.to_string() }),
-    ))
+    Ok(Report::with(json!({
+        "removed": name,
+        "writer": writer.to_string(),
+        "revoked": revoke,
+    })))
 }
 
 fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult<Report> {

@@ -4,10 +4,11 @@ use crate::env::Timestamp;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Closed, SessionKind, SessionOpen};
+use crate::format::record::{Authorship, Record};
 use crate::id::{ObjectId, SessionId, SnapshotId, WriterId};
-use crate::repository::{RecordLoadError, Repository, SessionError, object_key};
+use crate::repository::{Flags, RecordLoadError, Repository, SessionError, object_key};
 use crate::store::{ObjectKey, StoreExt};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A session as its objects under `sessions/` show it.
 #[derive(Debug, Clone)]
@@ -105,45 +106,73 @@ impl Repository {
         Ok(closed.filter(|session| flags.is_closed(*session)).collect())
     }
 
-    /// Closes a session for good: a fence, then a look at what it committed, then the record of
-    /// what counts. May be done by several at once.
+    /// Closes a session for good: see [`Repository::close_sessions`].
     pub fn close_session(&self, closer: SessionId, session: SessionId) -> Result<(), SessionError> {
-        self.put_flag(
-            layout::gc(&session, "fence"),
-            ObjectType::Fence,
-            closer,
-            &[],
-        )?;
+        self.close_sessions(closer, &[session])
+    }
+
+    /// Closes sessions for good: a fence for each, then a look at what they committed, then the
+    /// records of what counts. May be done by several at once.
+    pub fn close_sessions(
+        &self,
+        closer: SessionId,
+        sessions: &[SessionId],
+    ) -> Result<(), SessionError> {
+        for session in sessions {
+            let key = layout::gc(session, "fence");
+            self.put_flag(key, ObjectType::Fence, closer, &[])?;
+        }
         self.store.barrier()?;
-        let commits = self.commits_of(session)?;
-        let plain = Closed { session, commits }.encode();
-        let key = layout::gc(&session, format_args!("closed.{closer}"));
-        self.put_flag(key, ObjectType::Closed, closer, &plain)?;
+        let commits = self.commits_of(sessions)?;
+        for (session, commits) in sessions.iter().zip(commits) {
+            let session = *session;
+            let plain = Closed { session, commits }.encode();
+            let key = layout::gc(&session, format_args!("closed.{closer}"));
+            self.put_flag(key, ObjectType::Closed, closer, &plain)?;
+        }
         Ok(self.store.barrier()?)
     }
 
-    /// What a session committed: its snapshots, or its `delete`.
-    fn commits_of(&self, session: SessionId) -> Result<Vec<ObjectId>, SessionError> {
-        let mut commits = Vec::new();
+    /// What each session committed: its snapshots, or its `delete`. Of a revoked writer only what
+    /// counts already: a closer must not confirm what was signed with a stolen key.
+    fn commits_of(&self, sessions: &[SessionId]) -> Result<Vec<Vec<ObjectId>>, SessionError> {
+        let mut commits: Vec<Vec<ObjectId>> = vec![Vec::new(); sessions.len()];
+        let numbers: HashMap<_, usize> = sessions.iter().zip(0..).collect();
+        let revoked = &self.access.statement().revoked;
+        let flags = match revoked.is_empty() {
+            true => Flags::default(),
+            false => self.load_flags()?,
+        };
+        let counts = |record: &Record| {
+            let Authorship {
+                writer, session, ..
+            } = record.authorship;
+            flags.counts(writer, session, record.id) || !revoked.contains(&writer)
+        };
         for info in self.store.list_all(layout::SNAPSHOTS)? {
             let Ok(id) = info.key.file_name().parse::<SnapshotId>() else {
                 continue;
             };
             let id = ObjectId(id.0);
             match self.load_record(&info.key, ObjectType::Snapshot, Some(id)) {
-                Ok(record) if record.authorship.session == session => commits.push(id),
-                Ok(_) => {}
+                Ok(record) => match numbers.get(&record.authorship.session) {
+                    Some(number) if counts(&record) => commits[*number].push(id),
+                    _ => {}
+                },
                 // What is damaged now may be read again from a copy: it must not become void.
-                Err(error) if error.is_damage() => commits.push(id),
+                Err(error) if error.is_damage() => commits.iter_mut().for_each(|of| of.push(id)),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let key = object_key(layout::gc(&session, "delete"))?;
-        match self.load_record(&key, ObjectType::Delete, None) {
-            Ok(record) => commits.push(record.id),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
+        for (session, commits) in sessions.iter().zip(&mut commits) {
+            let key = object_key(layout::gc(session, "delete"))?;
+            match self.load_record(&key, ObjectType::Delete, None) {
+                Ok(record) if counts(&record) => commits.push(record.id),
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(commits)
     }

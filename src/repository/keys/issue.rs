@@ -193,14 +193,9 @@ impl Repository {
         Ok(record.writer)
     }
 
-    /// The slot and the name of the credential that [`Repository::remove_credential`] would remove;
-    /// fails where that would. Changes nothing.
-    pub fn check_removal(&self, name: &str) -> Result<(SlotId, String), KeyError> {
-        let record = self.credential_to_remove(name)?;
-        Ok((record.slot, record.label))
-    }
-
-    fn credential_to_remove(&self, name: &str) -> Result<CredentialRecord, KeyError> {
+    /// The credential that [`Repository::remove_credential`] would remove; fails where that would.
+    /// Changes nothing.
+    pub fn credential_to_remove(&self, name: &str) -> Result<CredentialRecord, KeyError> {
         let ring = self.access.ring_to_change()?;
         let matches = |record: &CredentialRecord| {
             record.label == name || name.len() >= 4 && record.slot.to_string().starts_with(name)

@@ -9,6 +9,7 @@ mod domains;
 mod issue;
 mod load;
 mod memory;
+mod revoke;
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +68,9 @@ pub enum KeyError {
     /// The credential was revoked: nothing that it signs counts.
     #[error("this credential was revoked ({0}): what it writes does not count")]
     Revoked(WriterId),
+    /// A credential that revoked itself could not finish.
+    #[error("the credential in use cannot revoke itself")]
+    RevokesItself,
     /// Another change of keys happened at the same time.
     #[error("another change of keys is going on")]
     Concurrent,

@@ -116,11 +116,44 @@ fn opened_by_second(store: &MemoryStore, seed: &str) -> Repository {
     Repository::open(Arc::new(store.clone()), &second(), entropy, clock()).unwrap()
 }
 
+/// Publishes the statement alone: nothing is closed.
 fn revoke(store: &MemoryStore, writer: WriterId) {
     let mut repository = open(Arc::new(store.clone()), "revokes", clock()).unwrap();
     let mut statement = repository.access().statement().clone();
     statement.revoked.push(writer);
     repository.publish(statement).unwrap();
+}
+
+#[test]
+fn a_revocation_keeps_what_was_committed_and_nothing_later() {
+    let store = MemoryStore::new();
+    let mut first = create(Arc::new(store.clone()), "revoking", clock());
+    let new = NewCredential {
+        label: "second".into(),
+        unlock: &second(),
+        cost: Argon2Parameters::default(),
+    };
+    first.add_credential(&new).unwrap();
+    let other = opened_by_second(&store, "stolen");
+    let committed = [take(&other, &files("1")), take(&other, &files("2"))];
+    let refused = first.revoke_writer(first.access().writer()).unwrap_err();
+    assert!(refused.to_string().contains("itself"), "{refused}");
+    assert_eq!(first.revoke_writer(other.access().writer()).unwrap(), 2);
+    // Its holder goes on with a program that does not look.
+    let late = take(&other, &files("3"));
+    let (list, _) = first.list_snapshots().unwrap();
+    let mut visible: Vec<_> = list.visible.iter().map(|snapshot| snapshot.id).collect();
+    visible.sort_unstable();
+    let mut committed = committed.to_vec();
+    committed.sort_unstable();
+    assert_eq!((visible, list.void), (committed, vec![late]));
+    // Neither a second revocation nor a prune that finds the session dead confirms it.
+    let session = first.load_snapshot(late).unwrap().unwrap().session;
+    first.close_session(SessionId([9; 16]), session).unwrap();
+    assert_eq!(first.revoke_writer(other.access().writer()).unwrap(), 0);
+    let (list, _) = first.list_snapshots().unwrap();
+    assert_eq!((list.visible.len(), list.void), (2, vec![late]));
+    assert_eq!(first.access().statement().number, 2);
 }
 
 #[test]

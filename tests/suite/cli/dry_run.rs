@@ -45,7 +45,10 @@ fn nothing_is_changed() {
         (&["init", "-r", "new", "-n"], "would create a repository"),
         (&["key", "add", "--label", "third"], "would add third"),
         (&["key", "passwd"], "would replace slot"),
-        (&["key", "remove", "second", "-n"], "would remove second"),
+        (
+            &["key", "remove", "second", "--revoke", "-n"],
+            "and revoke it",
+        ),
         (&["key", "generate", "new", "-n"], "would write a new key"),
         (
             &["key", "export", "--kit", "new", "-n"],
@@ -80,6 +83,7 @@ fn what_would_fail_fails() {
     let before = files(&world);
     for (command, code) in [
         (&["key", "remove", "nobody", "-n"][..], 2),
+        (&["key", "remove", "first", "--revoke", "-n"], 11),
         (&["key", "generate", "key", "-n"], 1),
         (&["key", "generate", "repo/key", "-n"], 2),
         (&["key", "export", "--kit", "key", "-n"], 1),

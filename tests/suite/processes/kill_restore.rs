@@ -1,9 +1,10 @@
 //! `kill -9` of `restore`, and what the second run makes of the first one's files.
 
-use super::{Random, bytes_on_disk, kill_after, kill_when, make_database, make_files, number};
+use super::{bytes_on_disk, kill_after, kill_when, make_database, make_files, number};
 use super::{rows_of, start};
 use crate::cli::TestEnvironment;
 use crate::support::is_long;
+use crate::support::random::Random;
 use crate::support::tree::{self, Tree};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

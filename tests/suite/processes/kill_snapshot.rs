@@ -1,10 +1,9 @@
 //! `kill -9` of `snapshot`, at any moment.
 
-use super::{
-    Random, assert_undamaged, kill_after, make_database, make_files, number, restored, rows_of,
-};
+use super::{assert_undamaged, kill_after, make_database, make_files, number, restored, rows_of};
 use crate::cli::TestEnvironment;
 use crate::support::is_long;
+use crate::support::random::Random;
 use crate::support::tree::{self, Tree};
 use std::fs;
 use std::time::{Duration, Instant};

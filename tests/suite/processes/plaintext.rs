@@ -1,8 +1,9 @@
 //! Nothing that was read is written down in clear: no content, no names, not for a moment.
 
-use super::{Random, kill_after};
+use super::kill_after;
 use crate::cli::TestEnvironment;
 use crate::support::is_long;
+use crate::support::random::Random;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

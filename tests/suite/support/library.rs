@@ -1,9 +1,8 @@
 //! Repositories through the library: made, written to, restored, checked.
 
 use crate::support::tree::{self, Tree};
-use icecore::archiver::{Parent, Run, SnapshotRequest};
+use icecore::archiver::Run;
 use icecore::check::{CheckOptions, ReadData, check};
-use icecore::codec::Effort;
 use icecore::crypto::{Argon2Parameters, SecretBytes, Suite};
 use icecore::entry::Facts;
 use icecore::env::{SystemClock, SystemEntropy};
@@ -17,7 +16,7 @@ use icecore::restorer::{RestoreOptions, Selection, restore};
 use icecore::source::files::FilesSource;
 use icecore::source::{Consistency, Content, ContentEnd, Extent, Source, SourceError};
 use icecore::store::{MemoryStore, Store, StoreExt};
-use std::collections::BTreeMap;
+use icecore::testing_repository;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -93,24 +92,6 @@ impl Content for Pages {
     }
 }
 
-fn request() -> SnapshotRequest {
-    SnapshotRequest {
-        source: "files:test".into(),
-        host: "here".into(),
-        tags: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        job: None,
-        captured: None,
-        domain: None,
-        roots: vec![],
-        user: "tester".into(),
-        parent: Parent::Newest,
-        effort: Effort::Auto,
-        workers: 1,
-        strict: false,
-    }
-}
-
 /// Takes a snapshot of the directory `from`, whose tree is restored under its base name. The error
 /// is the sentence that a user would read.
 pub fn snapshot(repository: &Repository, from: &Path) -> Result<SnapshotId, String> {
@@ -126,7 +107,12 @@ pub fn snapshot(repository: &Repository, from: &Path) -> Result<SnapshotId, Stri
         Ok(Box::new(source) as Box<dyn Source>)
     };
     let taken = run
-        .snapshot(&request(), &mut source, &Silent, &Cancel::default())
+        .snapshot(
+            &testing_repository::request(),
+            &mut source,
+            &Silent,
+            &Cancel::default(),
+        )
         .map_err(|error| explain(&error))?;
     assert!(taken.label.complete, "{:?}", taken.archived.problems);
     Ok(taken.id)

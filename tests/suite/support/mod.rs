@@ -2,6 +2,7 @@
 //! What several chapters of the suite share.
 
 pub mod library;
+pub mod random;
 pub mod tree;
 
 /// Whether the longer versions are wanted: `ICECORE_LONG=1`.
