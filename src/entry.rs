@@ -71,6 +71,54 @@ pub struct Metadata {
     pub hard_link: Option<HardLink>,
 }
 
+/// Something about an entry that is not its name, kind or content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aspect {
+    /// Permission bits.
+    Mode,
+    /// Owner or group, by number.
+    Owner,
+    /// Time of the last modification.
+    Modified,
+    /// Extended attributes.
+    Attributes,
+}
+
+impl Aspect {
+    /// Its name in lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Owner => "owner",
+            Self::Modified => "time",
+            Self::Attributes => "attributes",
+        }
+    }
+}
+
+impl Metadata {
+    /// In what two entries of a kind differ. A directory's time says only that something in it came
+    /// or went, and a symbolic link's mode says nothing: neither is compared.
+    pub fn differences(&self, other: &Self, kind: &EntryKind) -> Vec<Aspect> {
+        let is_directory = *kind == EntryKind::Directory;
+        let is_symlink = matches!(kind, EntryKind::Symlink { .. });
+        let pairs = [
+            (Aspect::Mode, self.mode != other.mode && !is_symlink),
+            (
+                Aspect::Owner,
+                (self.uid, self.gid) != (other.uid, other.gid),
+            ),
+            (
+                Aspect::Modified,
+                self.modified != other.modified && !is_directory,
+            ),
+            (Aspect::Attributes, self.xattrs != other.xattrs),
+        ];
+        let differing = pairs.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(aspect, _)| aspect).collect()
+    }
+}
+
 /// Which file a name with siblings belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HardLink {

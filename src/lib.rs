@@ -19,7 +19,10 @@ pub mod units;
 
 pub mod tree;
 
+pub mod compare;
+pub mod diff;
 pub mod forget;
+pub mod mount;
 pub mod prune;
 
 pub mod retention;

@@ -14,6 +14,8 @@ pub enum Exit {
     Partial = 3,
     /// Damage was found in the repository.
     Damage = 4,
+    /// Attention: done, and what was found is not as it should be.
+    Attention = 5,
     /// What was written or stored could not be proven.
     Unproven = 6,
     /// There is no repository.

@@ -145,6 +145,14 @@ impl Output {
         self.bytes(format!("{}\n", Value::Object(object)).as_bytes())
     }
 
+    /// Shows what was written so far to whoever reads.
+    pub fn flush(&self) {
+        let mut stream = self.stream();
+        if stream.failure.is_none() {
+            stream.failure = stream.writer.flush().err();
+        }
+    }
+
     /// The summary, and the end of the output. Returns the exit code: what could not be written is
     /// a failure, but for a reader that went away, who has seen enough.
     pub fn finish(&self, result: &Result<Report, CommandError>) -> Exit {

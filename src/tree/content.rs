@@ -31,7 +31,7 @@ pub fn for_each_piece<E: From<ReadError>>(
 }
 
 /// Reads a list below one of `height`, and checks that it is what its parent says.
-fn read_list(
+pub(super) fn read_list(
     reader: &Reader<'_>,
     id: BlobId,
     length: u64,

@@ -5,8 +5,12 @@
 
 mod content;
 mod directory;
+mod random;
+mod recent;
 
 pub(crate) use directory::{DirectoryPart, read_links, read_part};
+pub(crate) use recent::Recent;
 
 pub use content::{ContentCursor, Piece, for_each_piece};
 pub use directory::{Descend, Node, TreeError, Visitor, find, read_directory, walk, walk_with};
+pub use random::RandomReader;

@@ -23,7 +23,9 @@ const LAYERS: &[&[&str]] = &[
     &["source", "spill", "store", "target"],
     &["repository"],
     &["tree"],
-    &["archiver", "check", "forget", "prune", "restorer"],
+    &[
+        "archiver", "check", "compare", "diff", "forget", "mount", "prune", "restorer",
+    ],
     &["cli"],
 ];
 

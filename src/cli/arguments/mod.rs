@@ -16,8 +16,9 @@ use global::GlobalArguments;
     disable_help_subcommand = false,
     max_term_width = 100,
     after_help = "Exit codes: 0 done · 1 failed, nothing saved is harmed · 2 wrong usage or a choice \
-        is needed · 3 written, but some items could not be read · 4 damage found · 6 what was \
-        written could not be proven · 10 no repository there · 11 refused · 12 wrong or missing key · 130 interrupted"
+        is needed · 3 written, but some items could not be read · 4 damage found · 5 attention: \
+        something differs · 6 what was written could not be proven · 10 no repository there · \
+        11 refused · 12 wrong or missing key · 130 interrupted"
 )]
 pub struct Arguments {
     /// Options of every command.
@@ -54,6 +55,12 @@ pub enum Command {
     Cat(commands::cat::CatArguments),
     /// Find files by name in all snapshots
     Find(commands::find::FindArguments),
+    /// Show what differs between two snapshots: files, and in databases schema and rows
+    Diff(commands::diff::DiffArguments),
+    /// Compare a snapshot with what is live: same, different, missing, extra
+    Compare(commands::compare::CompareArguments),
+    /// Show snapshots as a read-only file system, until Ctrl-C
+    Mount(commands::mount::MountArguments),
     /// Check that everything is there; with --read-data that it reads back
     #[command(visible_alias = "verify")]
     Check(commands::check::CheckArguments),
@@ -96,6 +103,9 @@ impl Command {
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",
             Self::Find(_) => "find",
+            Self::Diff(_) => "diff",
+            Self::Compare(_) => "compare",
+            Self::Mount(_) => "mount",
             Self::Forget(_) => "forget",
             Self::Cleanup(_) => "cleanup",
             Self::Prune(_) => "prune",

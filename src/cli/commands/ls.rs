@@ -187,10 +187,37 @@ fn permissions(mode: u32) -> String {
         .collect()
 }
 
-/// An entry as JSON. A path that is no text is given in `path` as shown, and exactly in hexadecimal.
+/// An entry as JSON.
 pub fn describe(path: &[u8], node: &Node) -> Value {
     let entry = &node.entry.entry;
-    let kind = match &entry.kind {
+    let mut object = path_fields(path);
+    object["kind"] = json!(kind_name(&entry.kind));
+    object["mode"] = json!(format!("{:04o}", entry.metadata.mode));
+    object["uid"] = json!(entry.metadata.uid);
+    object["gid"] = json!(entry.metadata.gid);
+    object["modified"] = json!(entry.metadata.modified.to_rfc3339());
+    if let EntryKind::File { size } = entry.kind {
+        object["size"] = json!(size);
+    }
+    if let EntryKind::Symlink { target } = &entry.kind {
+        object["target"] = path_value(target);
+    }
+    object
+}
+
+/// The path of an object: as shown, and exactly in hexadecimal where it is no text.
+pub fn path_fields(path: &[u8]) -> Value {
+    let mut object = json!({ "path": path_value(path) });
+    if std::str::from_utf8(path).is_err() {
+        let hexadecimal: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+        object["path_bytes"] = json!(hexadecimal);
+    }
+    object
+}
+
+/// A kind's name in lists and in JSON.
+pub fn kind_name(kind: &EntryKind) -> &'static str {
+    match kind {
         EntryKind::Directory => "directory",
         EntryKind::File { .. } => "file",
         EntryKind::Symlink { .. } => "symlink",
@@ -198,26 +225,7 @@ pub fn describe(path: &[u8], node: &Node) -> Value {
         EntryKind::Socket => "socket",
         EntryKind::CharDevice { .. } => "char-device",
         EntryKind::BlockDevice { .. } => "block-device",
-    };
-    let mut object = json!({
-        "path": path_value(path),
-        "kind": kind,
-        "mode": format!("{:04o}", entry.metadata.mode),
-        "uid": entry.metadata.uid,
-        "gid": entry.metadata.gid,
-        "modified": entry.metadata.modified.to_rfc3339(),
-    });
-    if let EntryKind::File { size } = entry.kind {
-        object["size"] = json!(size);
     }
-    if let EntryKind::Symlink { target } = &entry.kind {
-        object["target"] = path_value(target);
-    }
-    if std::str::from_utf8(path).is_err() {
-        let hexadecimal: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
-        object["path_bytes"] = json!(hexadecimal);
-    }
-    object
 }
 
 fn path_value(path: &[u8]) -> Value {

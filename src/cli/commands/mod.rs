@@ -3,7 +3,9 @@
 pub mod cache;
 pub mod cat;
 pub mod check;
+pub mod compare;
 pub mod completions;
+pub mod diff;
 pub mod domain;
 pub mod find;
 pub mod forget;
@@ -12,6 +14,7 @@ pub mod init;
 pub mod key;
 pub mod ls;
 pub mod man;
+pub mod mount;
 pub mod overview;
 pub mod prune;
 pub mod repo;

@@ -51,13 +51,19 @@ impl FilesSource {
     /// Captures `paths`, which must exist; one given twice is taken once. Every root is named
     /// after the last component of its canonical path, the second of equal names `NAME~2`.
     pub fn new(paths: &[PathBuf], clock: Arc<dyn Clock>) -> Result<Self, SourceError> {
-        Ok(Self {
-            roots: name_roots(paths)?,
+        Ok(Self::of_roots(name_roots(paths)?, clock))
+    }
+
+    /// Captures `roots`, whose names differ, under the names they are given.
+    pub fn of_roots(mut roots: Vec<Root>, clock: Arc<dyn Clock>) -> Self {
+        roots.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            roots,
             rules: ExcludeRules::default(),
             one_file_system: false,
             open_database: None,
             clock,
-        })
+        }
     }
 
     /// Leaves out what the rules say.

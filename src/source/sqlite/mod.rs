@@ -171,13 +171,22 @@ pub fn open_for_tree(
     path: &Path,
     cancel: &Cancel,
 ) -> Result<Option<Box<dyn Content>>, SourceError> {
+    open_for_tree_with(path, SqliteOptions::default(), cancel)
+}
+
+/// As [`open_for_tree`], with these options.
+pub fn open_for_tree_with(
+    path: &Path,
+    options: SqliteOptions,
+    cancel: &Cancel,
+) -> Result<Option<Box<dyn Content>>, SourceError> {
     if !is_database(path).map_err(|error| failure("read the header of", path, error))? {
         return Ok(None);
     }
     let name = path
         .file_name()
         .map_or_else(Vec::new, |n| n.as_bytes().into());
-    let source = SqliteSource::new(path.into(), Some(name), SqliteOptions::default());
+    let source = SqliteSource::new(path.into(), Some(name), options);
     match source.open(cancel) {
         Ok(content) => Ok(Some(Box::new(content))),
         Err(error) if is_refused_by_engine(&error) => Ok(None),

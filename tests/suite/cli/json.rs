@@ -92,6 +92,7 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
         (&["snapshots"], 0),
         (&["ls", "latest", "--source", "data", "-R"], 0),
         (&["find", "a"], 0),
+        (&["diff", "latest~1", "latest", "--source", "data"], 0),
         (&["ls", "latest"], 2),
         (&["restore", "latest", "--source", "data"], 2),
         (

@@ -4,8 +4,10 @@
 mod dry_run;
 mod environment;
 mod exits;
+mod inside;
 mod json;
 mod keys;
+mod mount;
 mod retention;
 mod screens;
 mod snapshots;
