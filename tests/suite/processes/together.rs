@@ -3,7 +3,7 @@
 //! What each writer meant to save is logged outside the repository, before it starts. A long run:
 //! `ICECORE_SOAK_SECONDS=600`.
 
-use super::Random;
+use crate::support::random::Random;
 use crate::cli::TestEnvironment;
 use crate::support::tree::{self, Tree};
 use serde_json::Value;
@@ -234,7 +234,7 @@ impl Stage {
     }
 
     fn restore(&self, actor: usize) {
-        let mut random = Random(actor as u64);
+        let mut random = Random::seeded(actor as u64);
         while !self.is_over() {
             let listed = self.run(actor, &["snapshots", "--json"]);
             listed.expect(&[0], "snapshots");
