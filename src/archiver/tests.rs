@@ -72,7 +72,7 @@ fn read_back(repository: &Repository, root: crate::id::BlobId) -> Result<Files, 
                 })?;
                 let path = String::from_utf8(path.to_vec()).unwrap();
                 // Each search reads a part of the directory: of very many files some are enough.
-                if files.len() < 100 || files.len() % 100 == 0 {
+                if files.len() < 100 || files.len().is_multiple_of(100) {
                     let found = tree::find(&reader, root, path.as_bytes())?.unwrap();
                     assert_eq!(found, *node);
                 }
