@@ -50,7 +50,8 @@ impl Reader<'_> {
                 _ if located.row.kind == BlobKind::Group => continue,
                 _ => {
                     let mut sealed = self.fetch_near(located)?;
-                    let encoded = unseal(&*self.head(located)?, located, &mut sealed)?;
+                    let head = self.head(located)?;
+                    let encoded = unseal(&head, located, &mut sealed)?;
                     self.decode(located, encoded, plain.take())?
                 }
             });
