@@ -3,8 +3,8 @@
 //! What each writer meant to save is logged outside the repository, before it starts. A long run:
 //! `ICECORE_SOAK_SECONDS=600`.
 
-use crate::support::random::Random;
 use crate::cli::TestEnvironment;
+use crate::support::random::Random;
 use crate::support::tree::{self, Tree};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
