@@ -51,9 +51,9 @@ impl Round<'_> {
         };
         let mut packs = record.packs.clone();
         packs.retain(|pack| !is_needed(*pack));
-        let going: HashSet<PackId> = packs.iter().copied().collect();
+        let (packs, segments) = going_together(catalog, record, packs);
         Ok(Condemned {
-            segments: free_segments(catalog, record, &going),
+            segments,
             snapshots: survey
                 .commits
                 .iter()
@@ -74,6 +74,30 @@ pub(super) fn listings(catalog: &Catalog, stays: &dyn Fn(SegmentId) -> bool) -> 
         .flat_map(|segment| &segment.listings)
         .map(|listing| listing.digest)
         .collect()
+}
+
+/// Of packs that nothing needs, those that go, and the segments that go with them. A pack stays as
+/// long as a segment stays that lists it: one that a writer relied on meanwhile keeps its segment,
+/// and a segment that lists what is gone would look like damage. The next prune takes the rest.
+fn going_together(
+    catalog: &Catalog,
+    condemned: &Condemned,
+    mut packs: Vec<PackId>,
+) -> (Vec<PackId>, Vec<SegmentId>) {
+    loop {
+        let going: HashSet<PackId> = packs.iter().copied().collect();
+        let segments = free_segments(catalog, condemned, &going);
+        let freed: HashSet<SegmentId> = segments.iter().copied().collect();
+        let stays = catalog.segments.iter().filter(|s| !freed.contains(&s.id));
+        let listed: HashSet<PackId> = stays
+            .flat_map(|segment| &segment.listings)
+            .map(|listing| listing.pack)
+            .collect();
+        packs.retain(|pack| !listed.contains(pack));
+        if packs.len() == going.len() {
+            return (packs, segments);
+        }
+    }
 }
 
 /// Condemned segments that list nothing which would then be listed nowhere.

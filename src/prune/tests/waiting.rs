@@ -1,8 +1,9 @@
 //! A prune beside writers that were there before it, and beside another prune.
 
 use crate::env::Sleeper;
+use crate::format::layout;
 use crate::format::protocol::SessionKind;
-use crate::id::{SessionId, SnapshotId};
+use crate::id::{PackId, SessionId, SnapshotId};
 use crate::monitor::{Cancel, Silent};
 use crate::prune::tests::support::{
     Files, Seeded, World, commit, open_session, prune, snapshot, thorough,
@@ -11,7 +12,8 @@ use crate::prune::tests::{files, forget};
 use crate::prune::{Context, PruneError, PruneOptions, PrunePlan, Pruned};
 use crate::repository::index::Index;
 use crate::repository::{CommitError, Session};
-use crate::store::ManualTime;
+use crate::store::{ManualTime, StoreExt};
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -116,6 +118,54 @@ fn what_a_writer_relied_on_before_the_condemn_stays() {
     assert_eq!(world.read(kept_id), kept);
     assert_eq!(world.count("sessions"), 0);
     assert_eq!(world.count("gc"), 1, "the hide record alone");
+}
+
+/// Half of what was condemned is needed again: no segment that stays lists a pack that is gone, which
+/// a check would call damage. The next prune takes the other half.
+#[test]
+fn what_a_segment_lists_goes_with_it_or_stays() {
+    let world = World::new();
+    let random = Seeded::new(2);
+    let (wanted, other) = (random.bytes(90_000), random.bytes(80_000));
+    let old_id = world.snapshot("a", &files(&[("wanted", &wanted), ("other", &other)]));
+    forget(&world, old_id);
+    let (repository, index) = (world.open(), Index::default());
+    let writer = open_session(&repository, &index);
+    let new = files(&[("wanted", &wanted)]);
+    let passing = Passing::after(&world, Duration::from_secs(10), || {
+        commit(&writer, "a", &new).unwrap();
+        writer.end().unwrap();
+    });
+    prune_while(&world, &passing, &Cancel::default(), thorough()).unwrap();
+    let size = world.size("packs");
+    let [new_id] = world.visible()[..] else {
+        panic!("not one snapshot")
+    };
+    for round in 0..2 {
+        assert_eq!(world.read(new_id), new);
+        let there: HashSet<PackId> = world
+            .store
+            .list_all(layout::PACKS)
+            .unwrap()
+            .iter()
+            .filter_map(|info| layout::parse_pack(info.key.as_str()))
+            .map(|(_, pack)| pack)
+            .collect();
+        for info in world.store.list_all(layout::SEGMENTS).unwrap() {
+            let id = info.key.file_name().parse().unwrap();
+            let (_, packs) = world.open().load_segment_of_domain(id).unwrap().unwrap();
+            assert!(
+                packs.iter().all(|pack| there.contains(&pack.pack)),
+                "{round}"
+            );
+        }
+        world.prune(thorough()).unwrap();
+    }
+    assert!(
+        world.size("packs") + 60_000 < size,
+        "the other half is gone"
+    );
+    assert_eq!(world.prune(thorough()).unwrap(), Pruned::default());
 }
 
 #[test]
