@@ -153,7 +153,8 @@ pub fn run(invocation: &Invocation, arguments: &ForgetArguments) -> CommandResul
     }
     let open = invocation.open_repository()?;
     if !arguments.undo.is_empty() {
-        return bring_back(invocation, &open, &arguments.undo, arguments.dry_run);
+        let named = (&arguments.undo[..], &arguments.selection);
+        return bring_back(invocation, &open, named, arguments.dry_run);
     }
     let mode = Mode {
         prune: arguments.prune,
@@ -162,7 +163,8 @@ pub fn run(invocation: &Invocation, arguments: &ForgetArguments) -> CommandResul
     };
     let set = invocation.list_snapshots(&open.repository)?;
     if by_name {
-        let ids = resolve(invocation, &set, &arguments.snapshots, Visibility::Visible)?;
+        let named = (&arguments.snapshots[..], &arguments.selection);
+        let ids = resolve(invocation, &set, named, Visibility::Visible)?;
         let plan = ForgetPlan::by_name(&open.repository, &ids, arguments.group_by)?;
         return carry_out(invocation, &open, &set, plan, &mode);
     }
@@ -215,15 +217,15 @@ pub fn cleanup(invocation: &Invocation, arguments: &CleanupArguments) -> Command
     carry_out(invocation, &open, &set, plan, &mode)
 }
 
+/// Snapshots by their names, among those that the options select.
 fn resolve(
     invocation: &Invocation,
     set: &SnapshotSet,
-    selectors: &[Selector],
+    (selectors, among): (&[Selector], &SelectionArguments),
     visibility: Visibility,
 ) -> CommandResult<Vec<SnapshotId>> {
     let ids = selectors.iter().map(|selector| {
-        let everything = SelectionArguments::default();
-        let found = invocation.resolve_among(set, selector, &everything, visibility, "forget")?;
+        let found = invocation.resolve_among(set, selector, among, visibility, "forget")?;
         Ok(found.id)
     });
     ids.collect()
@@ -232,11 +234,11 @@ fn resolve(
 fn bring_back(
     invocation: &Invocation,
     open: &OpenRepository,
-    selectors: &[Selector],
+    named: (&[Selector], &SelectionArguments),
     dry_run: bool,
 ) -> CommandResult<Report> {
     let set = invocation.list_snapshots(&open.repository)?;
-    let ids = resolve(invocation, &set, selectors, Visibility::All)?;
+    let ids = resolve(invocation, &set, named, Visibility::All)?;
     if !dry_run {
         undo(&open.repository, &ids)?;
     }
