@@ -12,6 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NEAR_BYTES: usize = 256 << 10;
 const NEAR_MAX: usize = 32;
 
+/// What is fetched for a small blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ranges {
+    /// Itself: a restore in place fetches what differs and no more.
+    Exact,
+    /// Its neighbours too: the deltas of one version lie in the order in which the next snapshot
+    /// asks for them.
+    Near,
+}
+
 impl Reader<'_> {
     /// A base's plaintext by the shortest chain. Seals are checked, ids are not: what is decoded
     /// from it has an id of its own.
@@ -28,12 +38,12 @@ impl Reader<'_> {
         chain
             .iter()
             .try_for_each(|link| bounds.spend(link.row.id))?;
-        self.decode_chain(&chain)
+        self.decode_chain(&chain, Ranges::Exact)
     }
 
     /// Reads the first blob of a chain that [`Index::chain`] gave, and verifies it.
     pub fn read_chain(&self, chain: &[Located]) -> Result<Vec<u8>, ReadError> {
-        let plain = self.decode_chain(chain)?;
+        let plain = self.decode_chain(chain, Ranges::Near)?;
         if let Some(top) = chain.first() {
             let head = self.head(top)?;
             self.verify(top, &head.envelope, &plain)?;
@@ -41,7 +51,7 @@ impl Reader<'_> {
         Ok(plain)
     }
 
-    fn decode_chain(&self, chain: &[Located]) -> Result<Vec<u8>, ReadError> {
+    fn decode_chain(&self, chain: &[Located], ranges: Ranges) -> Result<Vec<u8>, ReadError> {
         let mut plain = None;
         for located in chain.iter().rev() {
             plain = Some(match located.row.form {
@@ -49,7 +59,7 @@ impl Reader<'_> {
                 // The group below a member is read with it.
                 _ if located.row.kind == BlobKind::Group => continue,
                 _ => {
-                    let mut sealed = self.fetch_near(located)?;
+                    let mut sealed = self.fetch_sealed(located, ranges)?;
                     let head = self.head(located)?;
                     let encoded = unseal(&head, located, &mut sealed)?;
                     self.decode(located, encoded, plain.take())?
@@ -63,12 +73,11 @@ impl Reader<'_> {
         })
     }
 
-    /// A blob's sealed bytes. Small ones are fetched with their neighbours: the deltas of one
-    /// version lie in the order in which the next reading asks for them.
-    fn fetch_near(&self, located: &Located) -> Result<Vec<u8>, ReadError> {
+    /// A blob's sealed bytes.
+    fn fetch_sealed(&self, located: &Located, ranges: Ranges) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
         let (start, length) = (u64::from(row.offset), row.stored as usize);
-        if length <= NEAR_BYTES / 4 {
+        if ranges == Ranges::Near && length <= NEAR_BYTES / 4 {
             let near = self.near.get(self, located)?;
             let offset = (start - near.start) as usize;
             if let Some(sealed) = near.bytes.get(offset..offset + length) {
