@@ -124,3 +124,28 @@ fn unknown_snapshots_are_refused() {
     let holds = repository.load_holds().unwrap();
     assert!(holds.active(repository.clock().now()).next().is_none());
 }
+
+#[test]
+fn what_is_being_closed_is_neither_held_nor_brought_back() {
+    use crate::repository::HoldError;
+    use crate::store::ObjectKey;
+    let world = World::new();
+    let id = world.snapshot("a", &files(&[("x", b"1")]));
+    let repository = world.open();
+    ForgetPlan::by_name(&repository, &[id], GroupBy::default())
+        .unwrap()
+        .execute(false)
+        .unwrap();
+    let session = repository.load_snapshot(id).unwrap().unwrap().session;
+    // Somebody raised a fence and has not looked yet; what a fence holds is irrelevant.
+    let fence = ObjectKey::new(crate::format::layout::gc(&session, "fence")).unwrap();
+    repository.store().put(&fence, b"up").unwrap();
+    let refused = repository.add_hold(id, None, "audit").unwrap_err();
+    assert!(matches!(refused, HoldError::Undecided(_)) && refused.is_refused());
+    let refused = undo(&repository, &[id]).unwrap_err();
+    assert!(matches!(refused, ForgetError::Undecided(_)) && refused.is_refused());
+    let closer = crate::id::SessionId([9; 16]);
+    repository.close_session(closer, session).unwrap();
+    repository.add_hold(id, None, "audit").unwrap();
+    assert_eq!(world.visible(), [id]);
+}
