@@ -41,7 +41,7 @@ impl Reader<'_> {
         self.decode_chain(&chain, Ranges::Exact)
     }
 
-    /// Reads the first blob of a chain that [`Index::chain`] gave, and verifies it.
+    /// Reads the first blob of a chain that the index gave, and verifies it.
     pub fn read_chain(&self, chain: &[Located]) -> Result<Vec<u8>, ReadError> {
         let plain = self.decode_chain(chain, Ranges::Near)?;
         if let Some(top) = chain.first() {
