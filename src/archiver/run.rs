@@ -7,6 +7,7 @@ use crate::format::protocol::Set;
 use crate::format::snapshot::{REMARKS_MAX, SnapshotBody, SnapshotLabel, Totals, WireFacts};
 use crate::id::{PackId, SetId, SnapshotId};
 use crate::monitor::{Cancel, Monitor};
+use crate::planted::{self, Bug};
 use crate::repository::index::{Index, IndexError};
 use crate::repository::{
     CommitError, KeyError, RecordLoadError, Repository, Snapshot, SnapshotParts, WriteError,
@@ -14,7 +15,6 @@ use crate::repository::{
 };
 use crate::source::{Source, SourceError};
 use std::collections::{BTreeMap, HashSet};
-use std::time::Instant;
 
 /// A capture is repeated this often when what it relied on went away meanwhile.
 const ATTEMPTS: usize = 3;
@@ -169,8 +169,8 @@ impl<'a> Run<'a> {
         monitor: &dyn Monitor,
         cancel: &Cancel,
     ) -> Result<Taken, SnapshotError> {
-        let started = Instant::now();
         let repository = self.repository;
+        let started = repository.clock().now();
         let domain = repository.access().domain(request.domain.as_deref())?;
         let tag = domain.tag;
         let session = WriteSession::open(repository, self.index, domain, distrusted, monitor)?;
@@ -201,7 +201,13 @@ impl<'a> Run<'a> {
             body: body(request, &archived),
             heads: history.heads,
         };
-        let (id, label) = session.commit(parts)?;
+        let (id, label) = match session.commit(parts) {
+            Err(error) if planted::has(Bug::EndAfterTimeout) => {
+                session.end()?;
+                return Err(error.into());
+            }
+            committed => committed?,
+        };
         session.end()?;
         Ok(Taken {
             id,
@@ -217,9 +223,11 @@ impl<'a> Run<'a> {
         archived: &Archived,
         captured: Timestamp,
         parent: Option<SnapshotId>,
-        started: Instant,
+        started: Timestamp,
     ) -> SnapshotLabel {
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let nanoseconds = self.repository.clock().now().0.saturating_sub(started.0);
+        // A clock that was set back meanwhile tells nothing.
+        let milliseconds = u64::try_from(nanoseconds / 1_000_000).unwrap_or(0);
         SnapshotLabel {
             source: request.source.clone(),
             host: request.host.clone(),
@@ -293,7 +301,7 @@ impl History {
         request: &SnapshotRequest,
         domain: crate::id::DomainTag,
     ) -> Result<Self, SnapshotError> {
-        let (list, _) = repository.list_snapshots()?;
+        let (list, flags) = repository.list_snapshots()?;
         let same = |snapshot: &&Snapshot| {
             snapshot.label.source == request.source
                 && snapshot.label.host == request.host
@@ -306,11 +314,18 @@ impl History {
         };
         let writer = repository.access().writer();
         let own = |snapshot: &&Snapshot| snapshot.writer == writer;
-        let heads = list.visible.iter().rfind(own).map(|snapshot| snapshot.id);
+        let mut heads = Vec::new();
+        if let Some(head) = list.visible.iter().rfind(own) {
+            // One whose session is being closed right now may turn out never to have counted.
+            let undecided = repository.is_undecided(head.session, &flags);
+            if !undecided.map_err(WriteError::from)? {
+                heads.push(head.id);
+            }
+        }
         Ok(Self {
             parent: parent.map(|snapshot| snapshot.id),
             root: parent.map(|snapshot| snapshot.root),
-            heads: heads.into_iter().collect(),
+            heads,
         })
     }
 }

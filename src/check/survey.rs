@@ -191,7 +191,7 @@ impl<'a> Survey<'a> {
 fn lost_snapshots(view: &View, findings: &mut Findings) {
     for snapshot in view.list.visible.iter().chain(&view.list.hidden) {
         for head in snapshot.heads().unwrap_or_default() {
-            if view.snapshots.contains(&head) || view.flags.is_hidden(head) {
+            if view.snapshots.contains(&head) || view.flags.was_withdrawn(head) {
                 continue;
             }
             let cause = Cause {

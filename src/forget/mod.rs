@@ -49,6 +49,12 @@ pub enum ForgetError {
     /// A prune is deleting it.
     #[error("snapshot {} cannot be brought back: a prune is deleting it", .0.short())]
     Condemned(SnapshotId),
+    /// The session that wrote it is being closed: whether it counts is not decided.
+    #[error(
+        "snapshot {} may not count: the session that wrote it is being closed right now; try again",
+        .0.short()
+    )]
+    Undecided(SnapshotId),
     /// A record that decides about hiding cannot be read.
     #[error(transparent)]
     Record(#[from] RecordLoadError),
@@ -60,7 +66,10 @@ pub enum ForgetError {
 impl ForgetError {
     /// Whether a hold or another operation stands against it.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Held(_) | Self::Condemned(_))
+        matches!(
+            self,
+            Self::Held(_) | Self::Condemned(_) | Self::Undecided(_)
+        )
     }
 
     /// Whether `force` would have done it.
@@ -278,7 +287,18 @@ pub fn undo(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), For
             return Err(ForgetError::Condemned(*id));
         }
         match repository.load_snapshot(*id) {
-            Ok(_) => {}
+            Ok(Some(snapshot)) => {
+                let Snapshot {
+                    writer, session, ..
+                } = snapshot;
+                if !flags.counts(writer, session, ObjectId(id.0)) {
+                    return Err(ForgetError::NotFound(*id));
+                }
+                if repository.is_undecided(session, &flags)? {
+                    return Err(ForgetError::Undecided(*id));
+                }
+            }
+            Ok(None) => {}
             Err(error) if error.is_not_found() => return Err(ForgetError::Condemned(*id)),
             Err(error) => return Err(error.into()),
         }

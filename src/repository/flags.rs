@@ -88,6 +88,14 @@ impl Flags {
         any
     }
 
+    /// Whether a snapshot was ever withdrawn, whatever was said of it since: one that was brought
+    /// back too late is gone all the same.
+    pub fn was_withdrawn(&self, snapshot: SnapshotId) -> bool {
+        let withdraws =
+            |(_, hide): &(ObjectId, Hide)| hide.hidden && hide.snapshots.contains(&snapshot);
+        self.hides.iter().any(withdraws)
+    }
+
     /// The ids of the records that decide about a snapshot: a new one names them in `after`.
     pub fn hide_heads(&self, snapshot: SnapshotId) -> Vec<ObjectId> {
         self.last_hides(snapshot).map(|(id, _)| *id).collect()

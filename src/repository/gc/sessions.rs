@@ -5,6 +5,7 @@ use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Closed, SessionKind, SessionOpen};
 use crate::id::{ObjectId, SessionId, SnapshotId, WriterId};
+use crate::planted::{self, Bug};
 use crate::repository::{RecordLoadError, Repository, SessionError, object_key};
 use crate::store::{ObjectKey, StoreExt};
 use std::collections::{BTreeMap, HashSet};
@@ -108,6 +109,10 @@ impl Repository {
     /// Closes a session for good: a fence, then a look at what it committed, then the record of
     /// what counts. May be done by several at once.
     pub fn close_session(&self, closer: SessionId, session: SessionId) -> Result<(), SessionError> {
+        let early = match planted::has(Bug::ClosedFromOldList) {
+            true => Some(self.commits_of(session)?),
+            false => None,
+        };
         self.put_flag(
             layout::gc(&session, "fence"),
             ObjectType::Fence,
@@ -115,7 +120,10 @@ impl Repository {
             &[],
         )?;
         self.store.barrier()?;
-        let commits = self.commits_of(session)?;
+        let commits = match early {
+            Some(commits) => commits,
+            None => self.commits_of(session)?,
+        };
         let plain = Closed { session, commits }.encode();
         let key = layout::gc(&session, format_args!("closed.{closer}"));
         self.put_flag(key, ObjectType::Closed, closer, &plain)?;
