@@ -16,6 +16,9 @@ const OPTIONS: [&str; 6] = ["-r", "hurt", "--key-file", "key", "--cache-dir", "f
 /// A snapshot's id and a path in it.
 type Place = (String, String);
 
+/// A snapshot's id and the files in it.
+type Taken = (String, Tree);
+
 /// What is done to an object.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
@@ -39,7 +42,9 @@ const DAMAGES: [Damage; 5] = [
 /// A repository, and what each of its snapshots holds, oldest first.
 struct Whole {
     world: TestEnvironment,
-    taken: Vec<(String, Tree)>,
+    taken: Vec<Taken>,
+    /// What the tree holds since.
+    today: Tree,
     /// Its objects, by kind, oldest first.
     objects: Vec<Vec<PathBuf>>,
 }
@@ -84,11 +89,17 @@ fn build() -> Whole {
     world.run(&["hold", "release", &last.0]).expect(0);
     world.run(&["check", "--read-data"]).expect(0);
     let objects = by_kind(&world.path("repo"));
+    let mut today = last.1.clone();
+    for (name, content) in [("changing", noise(9, 5_000)), ("new", noise(10, 70_000))] {
+        world.write(&format!("data/{name}"), &content);
+        today.insert(format!("data/{name}"), content);
+    }
     world.unset("ICECORE_REPO");
     world.unset("ICECORE_KEY_FILE");
     Whole {
         world,
         taken,
+        today,
         objects,
     }
 }
@@ -161,7 +172,7 @@ impl Whole {
     }
 
     /// The files that the check names; `None` where it could not open the repository.
-    fn reported(&self) -> Option<BTreeSet<Place>> {
+    fn reported(&self, taken: &[Taken]) -> Option<BTreeSet<Place>> {
         let check = [&OPTIONS[..], &["check", "--read-data", "--json"]].concat();
         let run = self.world.run(&check);
         let objects = run.objects();
@@ -171,27 +182,39 @@ impl Whole {
         }
         let damage = objects.iter().filter(|object| object["type"] == "damage");
         let hurts = damage.flat_map(|damage| damage["hurts"].as_array().unwrap());
-        let places: BTreeSet<Place> = hurts.flat_map(|hurt| self.places(hurt)).collect();
+        let places: BTreeSet<Place> = hurts.flat_map(|hurt| places(hurt, taken)).collect();
         assert!(places.is_empty() || run.code == 4, "{}", run.stdout);
         Some(places)
     }
 
-    fn places(&self, hurt: &Value) -> Vec<Place> {
-        let (id, path) = (hurt["snapshot_id"].as_str(), hurt["path"].as_str());
-        let (id, path) = (id.unwrap().to_owned(), path.unwrap());
-        let (_, files) = self.taken.iter().find(|taken| taken.0 == id).unwrap();
-        let is_hurt = |file: &&String| match hurt["ranges"].is_null() {
-            true => Path::new(file).starts_with(path),
-            false => *file == path,
+    /// What a day does with the damaged copy: what changed is saved, the second snapshot is
+    /// forgotten, a prune runs. Each does its work or says what is in its way. Returns the
+    /// snapshots that should be there afterwards.
+    fn go_on(&self) -> Vec<Taken> {
+        let run = |arguments: &[&str]| {
+            let run = self.world.run(&[&OPTIONS[..], arguments].concat());
+            let about = format!("{arguments:?}: {}, {}", run.code, run.stderr);
+            assert!([0, 3, 4, 10, 11, 12].contains(&run.code), "{about}");
+            assert!(run.code == 0 || run.stderr.contains("error: "), "{about}");
+            run
         };
-        let hurt = files.keys().filter(is_hurt).cloned();
-        hurt.map(|file| (id.clone(), file)).collect()
+        let mut taken = self.taken.clone();
+        let saved = run(&["snapshot", "data", "--json"]);
+        if run(&["forget", &taken[1].0]).code == 0 {
+            taken.remove(1);
+        }
+        run(&["prune", "--wait", "0s"]);
+        if saved.code == 0 {
+            let id = saved.summary()["snapshot_id"].as_str().unwrap().to_owned();
+            taken.push((id, self.today.clone()));
+        }
+        taken
     }
 
     /// The files that do not come back. What comes back is what was saved.
-    fn lost(&self) -> BTreeSet<Place> {
+    fn lost(&self, taken: &[Taken]) -> BTreeSet<Place> {
         let mut lost = BTreeSet::new();
-        for (id, files) in &self.taken {
+        for (id, files) in taken {
             let target = self.world.path("out");
             let _absent = fs::remove_dir_all(&target);
             let restore = [&OPTIONS[..], &["restore", id, "--target", "out"]].concat();
@@ -217,6 +240,20 @@ impl Whole {
     }
 }
 
+fn places(hurt: &Value, taken: &[Taken]) -> Vec<Place> {
+    let (id, path) = (hurt["snapshot_id"].as_str(), hurt["path"].as_str());
+    let (id, path) = (id.unwrap().to_owned(), path.unwrap());
+    let Some((_, files)) = taken.iter().find(|taken| taken.0 == id) else {
+        panic!("{id} is not there, yet {path} of it is named");
+    };
+    let is_hurt = |file: &&String| match hurt["ranges"].is_null() {
+        true => Path::new(file).starts_with(path),
+        false => *file == path,
+    };
+    let hurt = files.keys().filter(is_hurt).cloned();
+    hurt.map(|file| (id.clone(), file)).collect()
+}
+
 fn link_tree(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -240,12 +277,12 @@ fn what_check_names_is_what_restore_loses() {
             continue;
         };
         let about = format!("seed {seed}: {damage:?} {}", object.display());
-        let mut lost = whole.lost();
+        let mut lost = whole.lost(&whole.taken);
         // Nothing names the newest snapshot: that it was deleted only its writer could know.
         if matches!(damage, Damage::Delete) && object.ends_with(newest) {
             lost.retain(|(id, _)| id != newest);
         }
-        match whole.reported() {
+        match whole.reported(&whole.taken) {
             Some(reported) => assert_eq!(reported, lost, "{about}"),
             None => {
                 let all: usize = whole.taken.iter().map(|(_, files)| files.len()).sum();
@@ -260,4 +297,36 @@ fn what_check_names_is_what_restore_loses() {
         hurt += usize::from(!lost.is_empty());
     }
     assert!(hurt > unopened, "{hurt} of the damages hurt something");
+}
+
+#[test]
+fn a_day_after_the_damage_nothing_more_is_lost() {
+    let whole = build();
+    let seeds = if is_long() { 1000..1200 } else { 1000..1010 };
+    let (mut went_on, mut saved) = (0, 0);
+    for seed in seeds {
+        let mut random = Random::seeded(seed);
+        let Some((damage, object)) = whole.hurt(&mut random) else {
+            continue;
+        };
+        let about = format!("seed {seed}: {damage:?} {}", object.display());
+        println!("{about}");
+        let before = whole.lost(&whole.taken);
+        let taken = whole.go_on();
+        let lost = whole.lost(&taken);
+        let (newest, _) = taken.last().unwrap();
+        let more: Vec<_> = lost.difference(&before).collect();
+        // What is new may rest on what is damaged; that is said by the check.
+        assert!(more.iter().all(|(id, _)| id == newest), "{about}: {more:?}");
+        if let Some(mut reported) = whole.reported(&taken) {
+            let gone = matches!(damage, Damage::Delete).then_some(&object);
+            let is_gone = |id: &String| gone.is_some_and(|object| object.ends_with(id));
+            reported.retain(|(id, _)| !is_gone(id));
+            let lost: BTreeSet<_> = lost.into_iter().filter(|(id, _)| !is_gone(id)).collect();
+            assert_eq!(reported, lost, "{about}");
+            went_on += 1;
+        }
+        saved += usize::from(taken.len() >= whole.taken.len());
+    }
+    assert!(went_on > 4 && saved > 4, "{went_on} went on, {saved} saved");
 }

@@ -2,14 +2,19 @@
 
 use super::{flip_in_packs, number, packs, summary_of};
 use crate::cli::{TestEnvironment, tree};
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 #[test]
 fn what_was_written_is_read_back() {
     let world = TestEnvironment::new();
     world.write("data/file", crate::support::tree::noise(1, 700_000));
     world.write("data/empty", b"");
-    let sparse = fs::File::create(world.path("data/sparse")).unwrap();
+    let sparse = File::create(world.path("data/sparse")).unwrap();
     sparse.set_len(3 << 20).unwrap();
     world.database("data/app.db", 500);
     world.run(&["snapshot", "data"]).expect(0);
@@ -23,6 +28,61 @@ fn what_was_written_is_read_back() {
     fs::remove_dir_all(world.path("out")).unwrap();
     let shown = world.run(&restore).expect(0);
     assert!(shown.stdout.contains("all as written"), "{}", shown.stdout);
+}
+
+/// Flips a byte of every file below `directory` as soon as it was written, until told to stop:
+/// a medium that does not keep what it was given.
+fn spoil_what_is_written(directory: &Path, written: u8, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        for entry in entries.map_while(Result::ok) {
+            let file = File::options().read(true).write(true).open(entry.path());
+            let mut byte = [0];
+            let at = 1000;
+            // It may just have got another name.
+            if let Ok(file) = file
+                && file.read_exact_at(&mut byte, at).is_ok()
+                && byte == [written]
+            {
+                file.write_all_at(&[!written], at).unwrap();
+            }
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_the_medium_does_not_keep_is_not_proven() {
+    let world = TestEnvironment::new();
+    let content = crate::support::tree::noise(1, 30 << 20);
+    let written = content[1000];
+    world.write("data/file", &content);
+    world.run(&["snapshot", "data"]).expect(0);
+    let restore = [
+        "restore",
+        "latest",
+        "--target",
+        "out",
+        "--verify",
+        "--limit-download",
+        "60MB/s",
+    ];
+    let stop = AtomicBool::new(false);
+    let shown = thread::scope(|scope| {
+        scope.spawn(|| spoil_what_is_written(&world.path("out/data"), written, &stop));
+        let shown = world.run(&restore);
+        stop.store(true, Ordering::Relaxed);
+        shown
+    });
+    let shown = shown.expect(6);
+    assert!(shown.stderr.contains("NOT PROVEN"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("data/file"), "{}", shown.stderr);
+    assert!(!world.path("out/data/file").exists());
+    // With a medium that keeps it, what is good of it is used again.
+    let again = [&restore[..], &["--json"]].concat();
+    let summary = world.run(&again).expect(0).summary();
+    assert!(number(&summary, "bytes_fetched") < 2 << 20, "{summary}");
+    assert!(fs::read(world.path("out/data/file")).unwrap() == content);
 }
 
 #[test]
