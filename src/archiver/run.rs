@@ -293,7 +293,7 @@ impl History {
         request: &SnapshotRequest,
         domain: crate::id::DomainTag,
     ) -> Result<Self, SnapshotError> {
-        let (list, _) = repository.list_snapshots()?;
+        let (list, flags) = repository.list_snapshots()?;
         let same = |snapshot: &&Snapshot| {
             snapshot.label.source == request.source
                 && snapshot.label.host == request.host
@@ -305,12 +305,18 @@ impl History {
             Parent::Given(id) => list.visible.iter().find(|snapshot| snapshot.id == id),
         };
         let writer = repository.access().writer();
-        let own = |snapshot: &&Snapshot| snapshot.writer == writer;
-        let heads = list.visible.iter().rfind(own).map(|snapshot| snapshot.id);
+        let mut heads = Vec::new();
+        for own in list.visible.iter().rev().filter(|s| s.writer == writer) {
+            // One whose session is just being closed may turn out never to have counted.
+            if !repository.is_undecided(own.session, &flags)? {
+                heads.push(own.id);
+                break;
+            }
+        }
         Ok(Self {
             parent: parent.map(|snapshot| snapshot.id),
             root: parent.map(|snapshot| snapshot.root),
-            heads: heads.into_iter().collect(),
+            heads,
         })
     }
 }

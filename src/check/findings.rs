@@ -4,6 +4,9 @@ use crate::id::{BlobId, SnapshotId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// What is said of a pack that is listed and not there.
+pub(super) const MISSING: &str = "is missing";
+
 /// Most hurts that are kept: 100 MB or so.
 const HURTS_MAX: u64 = 1_000_000;
 
@@ -72,6 +75,33 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Whether something is wrong with an object.
+    pub(super) fn names(&self, object: &str) -> bool {
+        self.found.contains_key(object)
+    }
+
+    /// Takes over which packs are missing, and nothing about whom that hurts.
+    pub(super) fn add_missing_packs(&mut self, hidden: Self) {
+        let only_missing = |found: &Found| found.what == MISSING;
+        for (object, found) in hidden.found {
+            if only_missing(&found) && !self.found.contains_key(&object) {
+                let what = format!("{MISSING}: forgotten snapshots need it to be brought back");
+                self.add(Cause {
+                    object: object.clone(),
+                    what,
+                    blob: None,
+                });
+                for blob in found.blobs {
+                    self.add(Cause {
+                        object: object.clone(),
+                        what: String::new(),
+                        blob: Some(blob),
+                    });
+                }
+            }
+        }
     }
 
     /// Notes damage; what was said first about an object stays.

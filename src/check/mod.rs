@@ -70,6 +70,9 @@ pub struct CheckReport {
     pub packs_total: u64,
     /// Packs that no index segment lists: left by a crash, or just being written. No damage.
     pub packs_unindexed: u64,
+    /// Packs that a segment lists, that are not there, and that no snapshot needs: left by a run
+    /// that never committed, or a prune is at work. No damage; a prune takes them off the list.
+    pub packs_absent: u64,
     /// Bytes of the packs that were read.
     pub bytes_read: u64,
     /// Snapshots whose trees were walked.
@@ -138,7 +141,8 @@ pub fn check(
         packs_total: selected.total,
         snapshots_foreign: surveyed.view.list.foreign as u64,
         snapshots_checked: surveyed.snapshots,
-        packs_unindexed: surveyed.unindexed,
+        packs_unindexed: surveyed.counts.unindexed,
+        packs_absent: surveyed.counts.absent,
         ..CheckReport::default()
     };
     let reading = PackReader::new(repository, index, &options.scratch, monitor, cancel);
@@ -149,6 +153,7 @@ pub fn check(
     report.complete = !cancel.is_cancelled();
     if report.complete && (read.vanished || !read.bad.is_empty()) {
         surveyed = survey.run(&read.bad, monitor, cancel)?;
+        report.packs_absent = surveyed.counts.absent;
     }
     let mut findings = read.findings;
     findings.merge(surveyed.findings);

@@ -32,8 +32,16 @@ pub(super) struct Surveyed {
     /// Packs that the chosen snapshots need; `None` when none were chosen.
     pub(super) needed: Option<HashSet<PackId>>,
     pub(super) snapshots: u64,
-    /// Packs without rows.
+    pub(super) counts: PackCounts,
+}
+
+/// Packs that are no damage, and still not as they should be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PackCounts {
+    /// There, and listed by no segment.
     pub(super) unindexed: u64,
+    /// Listed, not there, and needed by nothing that can be restored or brought back.
+    pub(super) absent: u64,
 }
 
 impl<'a> Survey<'a> {
@@ -66,7 +74,7 @@ impl<'a> Survey<'a> {
         }
         for number in 1.. {
             let (mut findings, needed, snapshots) = self.walk(&view, bad, monitor, cancel)?;
-            let unindexed = self.compare_packs(&view, &mut findings)?;
+            let counts = self.compare_packs(&view, &mut findings)?;
             findings.merge(segments);
             segments = Findings::default();
             let needed = self.chosen.map(|_| needed);
@@ -75,7 +83,7 @@ impl<'a> Survey<'a> {
                 findings,
                 needed,
                 snapshots,
-                unindexed,
+                counts,
             };
             if findings.is_empty() {
                 return Ok(surveyed(view, findings));
@@ -129,7 +137,12 @@ impl<'a> Survey<'a> {
         let mut walk = Walk::new(reader, view, bad, cancel);
         let chosen = |snapshot: &&Snapshot| self.is_chosen(&snapshot.id);
         let snapshots: Vec<_> = view.list.visible.iter().filter(chosen).collect();
-        monitor.phase("snapshots", Unit::Items, Some(snapshots.len() as u64));
+        let hidden: Vec<_> = match self.chosen {
+            None => view.restorable_hidden().collect(),
+            Some(_) => Vec::new(),
+        };
+        let all = snapshots.len() + hidden.len();
+        monitor.phase("snapshots", Unit::Items, Some(all as u64));
         for snapshot in &snapshots {
             if let Err(error) = snapshot.body(self.repository) {
                 walk.findings
@@ -138,7 +151,13 @@ impl<'a> Survey<'a> {
             walk.snapshot(snapshot.id, snapshot.root)?;
             monitor.advance(1);
         }
-        let mut findings = walk.findings;
+        let mut findings = std::mem::take(&mut walk.findings);
+        for snapshot in &hidden {
+            walk.snapshot(snapshot.id, snapshot.root)?;
+            monitor.advance(1);
+        }
+        // What only hidden ones miss hurts no restore; a pack that is gone for good is named.
+        findings.add_missing_packs(walk.findings);
         for (id, error) in &view.list.damaged {
             if self.is_chosen(id) && record_error_is_damage(error) {
                 let cause = Cause {
@@ -155,15 +174,22 @@ impl<'a> Survey<'a> {
         Ok((findings, walk.needed, snapshots.len() as u64))
     }
 
-    /// Packs that segments list must be there and as long as they say. Returns how many are there
-    /// that no segment lists.
-    fn compare_packs(&self, view: &View, findings: &mut Findings) -> Result<u64, CheckError> {
-        let mut listed = HashSet::new();
+    /// Packs that segments list must be as long as they say. One that is not there is damage only
+    /// where a snapshot needs it, which the walk has found out: otherwise a prune is at work or was
+    /// interrupted, or a power loss took a pack of a run that never committed and left the segment.
+    /// Writers pass such rows over, and a prune takes them away.
+    fn compare_packs(
+        &self,
+        view: &View,
+        findings: &mut Findings,
+    ) -> Result<PackCounts, CheckError> {
+        let (mut listed, mut absent) = (HashSet::new(), HashSet::new());
         self.index.packs(&mut |listing| {
             let what = match view.packs.get(&(listing.class, listing.pack)) {
-                // A prune is at work or was interrupted, or a power loss took a pack of a run that
-                // never committed and left the segment: nothing visible needs it, or the walk
-                // says so and whom it hurts. Writers pass such rows over.
+                None if !findings.names(&layout::pack(listing.class, &listing.pack)) => {
+                    absent.insert(listing.pack);
+                    None
+                }
                 None => None,
                 Some(stored) if stored.size != u64::from(listing.length) => Some(format!(
                     "has {} bytes instead of {}",
@@ -181,8 +207,15 @@ impl<'a> Survey<'a> {
             }
             ControlFlow::Continue(())
         })?;
+        if self.chosen.is_some() {
+            // Others may need them: nobody looked.
+            absent.clear();
+        }
         let unindexed = view.packs.keys().filter(|(_, id)| !listed.contains(id));
-        Ok(unindexed.count() as u64)
+        Ok(PackCounts {
+            unindexed: unindexed.count() as u64,
+            absent: absent.len() as u64,
+        })
     }
 }
 
@@ -191,7 +224,7 @@ impl<'a> Survey<'a> {
 fn lost_snapshots(view: &View, findings: &mut Findings) {
     for snapshot in view.list.visible.iter().chain(&view.list.hidden) {
         for head in snapshot.heads().unwrap_or_default() {
-            if view.snapshots.contains(&head) || view.flags.is_hidden(head) {
+            if view.snapshots.contains(&head) || view.flags.was_withdrawn(head) {
                 continue;
             }
             let cause = Cause {

@@ -10,7 +10,7 @@ use crate::format::pack::PackClass;
 use crate::id::{PackId, SegmentId, SnapshotId};
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::repository::index::Index;
-use crate::repository::{Flags, RecordLoadError, Repository, SnapshotList};
+use crate::repository::{Flags, RecordLoadError, Repository, Snapshot, SnapshotList};
 use crate::store::{StoreError, StoreErrorKind, StoreExt};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -96,7 +96,17 @@ impl View {
     /// between the two.
     pub(super) fn agrees_with(&self, other: &Self) -> bool {
         let visible = |view: &Self| view.list.visible.iter().map(|s| s.id).collect::<Vec<_>>();
-        self.segments == other.segments && visible(self) == visible(other)
+        let hidden = |view: &Self| view.restorable_hidden().map(|s| s.id).collect::<Vec<_>>();
+        self.segments == other.segments
+            && visible(self) == visible(other)
+            && hidden(self) == hidden(other)
+    }
+
+    /// Forgotten snapshots that can be brought back: no prune has named them.
+    pub(super) fn restorable_hidden(&self) -> impl Iterator<Item = &Snapshot> {
+        let is_named = |snapshot: &Snapshot| self.flags.named_snapshots.contains(&snapshot.id);
+        let hidden = self.list.hidden.iter();
+        hidden.filter(move |snapshot| !is_named(snapshot))
     }
 }
 

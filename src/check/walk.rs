@@ -4,7 +4,7 @@
 //! of the paths that are damaged.
 
 use crate::check::CheckError;
-use crate::check::findings::{Cause, Findings};
+use crate::check::findings::{Cause, Findings, MISSING};
 use crate::check::places::BadPlaces;
 use crate::check::view::{View, store_error_is_damage};
 use crate::format::blob::{BlobKind, Form};
@@ -428,7 +428,7 @@ impl<'a> Walk<'a> {
     /// Why this place does not give its blob, as far as is known.
     fn fault(&self, located: &Located) -> Option<String> {
         let Some(stored) = self.view.packs.get(&(located.class, located.pack)) else {
-            return Some("is missing".to_owned());
+            return Some(MISSING.to_owned());
         };
         let row = &located.row;
         let length = u64::from(located.pack_length);

@@ -9,8 +9,8 @@ use crate::forget::ForgetError;
 use crate::monitor::Interrupted;
 use crate::prune::PruneError;
 use crate::repository::{
-    CommitError, HoldError, KeyError, OpenError, ReadError, RecordLoadError, SessionError,
-    WriteError,
+    CommitError, HoldError, KeepError, KeyError, OpenError, ReadError, RecordLoadError,
+    SessionError, WriteError,
 };
 use crate::restorer::RestoreError;
 use crate::selector::SelectError;
@@ -432,6 +432,7 @@ impl From<ForgetError> for CommandError {
         match error {
             ForgetError::Record(error) => error.into(),
             ForgetError::Session(error) => error.into(),
+            ForgetError::Keep(error) => error.into(),
             error @ ForgetError::NotMaintainer(_) => {
                 Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
             }
@@ -441,7 +442,6 @@ impl From<ForgetError> for CommandError {
             error @ ForgetError::WantsForce { .. } => Self::new(ErrorKind::Refused, error)
                 .hint("look first: add --dry-run")
                 .hint("add --force if it is meant"),
-            error if error.is_refused() => Self::new(ErrorKind::Refused, error),
             error => Self::usage(error).hint("icecore snapshots lists what there is"),
         }
     }
@@ -484,10 +484,21 @@ impl From<HoldError> for CommandError {
             error @ HoldError::NotMaintainer(_) => {
                 Self::new(ErrorKind::Key, error).hint(NEEDS_MAINTAINER)
             }
-            error if error.is_refused() => {
+            HoldError::Keep(error) => error.into(),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<KeepError> for CommandError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Session(error) => error.into(),
+            error @ KeepError::Undecided(_) => Self::new(ErrorKind::Refused, error)
+                .hint("if no prune is running, one was interrupted: icecore prune decides it"),
+            error => {
                 Self::new(ErrorKind::Refused, error).hint("icecore snapshots lists what there is")
             }
-            error => Self::failed(error),
         }
     }
 }

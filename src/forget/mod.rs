@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod tests;
 
-use crate::id::{ObjectId, SnapshotId};
+use crate::id::SnapshotId;
 use crate::repository::gc::NotMaintainer;
-use crate::repository::{Flags, RecordLoadError, Repository, SessionError, Snapshot};
+use crate::repository::{
+    Flags, KeepError, RecordLoadError, Repository, SessionError, Snapshot, heads,
+};
 use crate::retention::{self, Candidate, GroupBy, GroupKey, GroupPlan, Policy, PolicyError};
 use crate::selector::{Filters, Summary};
 use jiff::tz::TimeZone;
@@ -46,9 +48,9 @@ pub enum ForgetError {
     /// It is not forgotten.
     #[error("snapshot {} is not forgotten", .0.short())]
     NotForgotten(SnapshotId),
-    /// A prune is deleting it.
-    #[error("snapshot {} cannot be brought back: a prune is deleting it", .0.short())]
-    Condemned(SnapshotId),
+    /// It cannot be brought back.
+    #[error(transparent)]
+    Keep(KeepError),
     /// A record that decides about hiding cannot be read.
     #[error(transparent)]
     Record(#[from] RecordLoadError),
@@ -60,12 +62,21 @@ pub enum ForgetError {
 impl ForgetError {
     /// Whether a hold or another operation stands against it.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Held(_) | Self::Condemned(_))
+        matches!(self, Self::Held(_) | Self::Keep(_))
     }
 
     /// Whether `force` would have done it.
     pub fn wants_force(&self) -> bool {
         matches!(self, Self::WantsForce { .. })
+    }
+}
+
+impl From<KeepError> for ForgetError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Session(error) => Self::Session(error),
+            error => Self::Keep(error),
+        }
     }
 }
 
@@ -236,8 +247,11 @@ impl<'a> ForgetPlan<'a> {
         self.repository.put_hide(snapshots.clone(), true, after)?;
         if let Err(ForgetError::Held(held)) = self.refuse_held() {
             let flags = self.repository.load_flags()?;
-            let after = heads(&flags, &held);
-            self.repository.put_hide(held.clone(), false, after)?;
+            let shown = self.repository.show_again(&held, &flags);
+            // Where one cannot be kept, its hold fails too and says so.
+            if let Err(error @ KeepError::Session(_)) = shown {
+                return Err(error.into());
+            }
             return Err(ForgetError::Held(held));
         }
         Ok(Forgotten { snapshots })
@@ -255,44 +269,25 @@ impl<'a> ForgetPlan<'a> {
     }
 }
 
-/// Brings forgotten snapshots back: first the record, durable, then a look whether a prune has
-/// them. Only when this succeeds they stay.
+/// Brings forgotten snapshots back. Only when this succeeds they stay.
 pub fn undo(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), ForgetError> {
     repository.require_maintain("bring snapshots back")?;
     let (list, flags) = repository.list_snapshots()?;
     let flags = refuse_damage(flags)?;
-    let is_listed = |among: &[Snapshot], id| among.iter().any(|snapshot| snapshot.id == id);
     for id in snapshots {
-        if is_listed(&list.visible, *id) {
+        let mut listed = list.visible.iter().chain(&list.hidden);
+        let Some(snapshot) = listed.find(|snapshot| snapshot.id == *id) else {
+            return Err(ForgetError::NotFound(*id));
+        };
+        // One that is visible may have been left half brought back.
+        if !flags.was_withdrawn(*id) {
             return Err(ForgetError::NotForgotten(*id));
         }
-        if !is_listed(&list.hidden, *id) {
-            return Err(ForgetError::NotFound(*id));
+        if repository.is_undecided(snapshot.session, &flags)? {
+            return Err(KeepError::Undecided(*id).into());
         }
     }
-    let after = heads(&flags, snapshots);
-    repository.put_hide(snapshots.to_vec(), false, after)?;
-    let flags = repository.load_flags()?;
-    for id in snapshots {
-        if flags.named_snapshots.contains(id) {
-            return Err(ForgetError::Condemned(*id));
-        }
-        match repository.load_snapshot(*id) {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => return Err(ForgetError::Condemned(*id)),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// The hide records that a new one about these snapshots overrules.
-fn heads(flags: &Flags, snapshots: &[SnapshotId]) -> Vec<ObjectId> {
-    let heads: BTreeSet<_> = snapshots
-        .iter()
-        .flat_map(|id| flags.hide_heads(*id))
-        .collect();
-    heads.into_iter().collect()
+    Ok(repository.show_again(snapshots, &flags)?)
 }
 
 /// A hide record that cannot be read would be overruled unseen.

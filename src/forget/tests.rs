@@ -124,3 +124,55 @@ fn unknown_snapshots_are_refused() {
     let holds = repository.load_holds().unwrap();
     assert!(holds.active(repository.clock().now()).next().is_none());
 }
+
+#[test]
+fn what_is_being_closed_is_neither_held_nor_brought_back() {
+    use crate::repository::{HoldError, KeepError};
+    use crate::store::ObjectKey;
+    let world = World::new();
+    let id = world.snapshot("a", &files(&[("x", b"1")]));
+    let repository = world.open();
+    let forget = || ForgetPlan::by_name(&repository, &[id], GroupBy::default())?.execute(true);
+    forget().unwrap();
+    let session = repository.load_snapshot(id).unwrap().unwrap().session;
+    // Somebody raised a fence and has not looked yet; what a fence holds is irrelevant.
+    let fence = ObjectKey::new(crate::format::layout::gc(&session, "fence")).unwrap();
+    repository.store().put(&fence, b"up").unwrap();
+    let refused = repository.add_hold(id, None, "audit").unwrap_err();
+    let is_undecided = |error: &KeepError| matches!(error, KeepError::Undecided(_));
+    assert!(matches!(&refused, HoldError::Keep(error) if is_undecided(error)));
+    let holds = repository.load_holds().unwrap();
+    assert!(!holds.is_held(id, repository.clock().now()));
+    let refused = undo(&repository, &[id]).unwrap_err();
+    assert!(matches!(&refused, ForgetError::Keep(error) if is_undecided(error)));
+    assert_eq!(world.visible(), []);
+    let closer = crate::id::SessionId([9; 16]);
+    repository.close_session(closer, session).unwrap();
+    undo(&repository, &[id]).unwrap();
+    assert_eq!(world.visible(), [id]);
+    forget().unwrap();
+    repository.add_hold(id, None, "audit").unwrap();
+    assert_eq!(world.visible(), [id]);
+}
+
+#[test]
+fn bringing_back_is_finished_after_an_interruption() {
+    let world = World::new();
+    let id = world.snapshot("a", &files(&[("x", b"1")]));
+    let repository = world.open();
+    let was_withdrawn = || repository.load_flags().unwrap().was_withdrawn(id);
+    let heads = || repository.load_flags().unwrap().hide_heads(id);
+    assert!(!was_withdrawn());
+    repository.put_hide(vec![id], true, vec![]).unwrap();
+    // The first of the two records, and then nothing.
+    repository.put_hide(vec![id], false, heads()).unwrap();
+    assert_eq!(world.visible(), [id]);
+    assert!(was_withdrawn());
+    undo(&repository, &[id]).unwrap();
+    assert!(!was_withdrawn());
+    let again = undo(&repository, &[id]).unwrap_err();
+    assert!(matches!(again, ForgetError::NotForgotten(_)));
+    repository.put_hide(vec![id], true, heads()).unwrap();
+    assert!(was_withdrawn());
+    assert_eq!(world.visible(), []);
+}

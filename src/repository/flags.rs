@@ -88,6 +88,21 @@ impl Flags {
         any
     }
 
+    /// Whether the last word about a snapshot is that it was withdrawn, or that it is shown again
+    /// without the record which says that this came in time: if it is gone, a prune took it.
+    pub fn was_withdrawn(&self, snapshot: SnapshotId) -> bool {
+        let shows = |hide: &Hide| !hide.hidden && hide.snapshots.contains(&snapshot);
+        let mut any = false;
+        for (_, last) in self.last_hides(snapshot) {
+            let overrules = |(id, hide): &(ObjectId, Hide)| shows(hide) && last.after.contains(id);
+            if shows(last) && self.hides.iter().any(overrules) {
+                return false;
+            }
+            any = true;
+        }
+        any
+    }
+
     /// The ids of the records that decide about a snapshot: a new one names them in `after`.
     pub fn hide_heads(&self, snapshot: SnapshotId) -> Vec<ObjectId> {
         self.last_hides(snapshot).map(|(id, _)| *id).collect()

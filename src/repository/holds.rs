@@ -9,10 +9,11 @@ use crate::format::certificate::Capabilities;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Hold, HoldReason};
-use crate::format::record::Authorship;
 use crate::id::{ObjectId, SnapshotId, WriterId};
 use crate::repository::gc::NotMaintainer;
-use crate::repository::{Flags, KeyError, RecordLoadError, Repository, SessionError, object_key};
+use crate::repository::{
+    KeepError, KeyError, RecordLoadError, Repository, SessionError, object_key,
+};
 use crate::store::{StoreError, StoreExt};
 
 /// One hold as it stands.
@@ -69,12 +70,9 @@ pub enum HoldError {
     /// The credential may not.
     #[error(transparent)]
     NotMaintainer(#[from] NotMaintainer),
-    /// A prune is about to delete the snapshot: it was forgotten before.
-    #[error("snapshot {} was forgotten, and a prune is deleting it", .0.short())]
-    Condemned(SnapshotId),
-    /// There is no such snapshot (any more).
-    #[error("there is no snapshot {}", .0.short())]
-    Gone(SnapshotId),
+    /// The snapshot cannot be kept.
+    #[error(transparent)]
+    Keep(KeepError),
     /// There is no such hold.
     #[error("there is no hold {}", .0.short())]
     NoSuchHold(ObjectId),
@@ -92,7 +90,16 @@ pub enum HoldError {
 impl HoldError {
     /// Whether another operation or the state of the snapshot stands against it.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Condemned(_) | Self::Gone(_))
+        matches!(self, Self::Keep(_))
+    }
+}
+
+impl From<KeepError> for HoldError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Session(error) => Self::Session(error),
+            error => Self::Keep(error),
+        }
     }
 }
 
@@ -168,7 +175,7 @@ impl Repository {
     pub fn check_hold(&self, snapshot: SnapshotId) -> Result<(), HoldError> {
         self.require_maintain("hold snapshots")?;
         self.access.check_standing()?;
-        self.check_holdable(snapshot, &self.load_flags()?)
+        Ok(self.look_to_keep(snapshot, &self.load_flags()?)?)
     }
 
     /// Fails where [`Repository::release_hold`] would for any hold. Changes nothing.
@@ -196,34 +203,14 @@ impl Repository {
             reason,
         )?;
         let flags = self.load_flags()?;
-        if let Err(error) = self.check_holdable(snapshot, &flags) {
+        if let Err(error) = self.look_to_keep(snapshot, &flags) {
             self.release_hold(id, "it could not be placed")?;
-            return Err(error);
+            return Err(error.into());
         }
-        if flags.is_hidden(snapshot) {
-            self.put_hide(vec![snapshot], false, flags.hide_heads(snapshot))?;
+        if flags.was_withdrawn(snapshot) {
+            self.show_again(&[snapshot], &flags)?;
         }
         Ok(id)
-    }
-
-    fn check_holdable(&self, snapshot: SnapshotId, flags: &Flags) -> Result<(), HoldError> {
-        if flags.named_snapshots.contains(&snapshot) {
-            return Err(HoldError::Condemned(snapshot));
-        }
-        let key = object_key(layout::snapshot(&snapshot))?;
-        let record = match self.load_record(&key, ObjectType::Snapshot, Some(ObjectId(snapshot.0)))
-        {
-            Ok(record) => record,
-            Err(error) if error.is_not_found() => return Err(HoldError::Gone(snapshot)),
-            Err(error) => return Err(error.into()),
-        };
-        let Authorship {
-            writer, session, ..
-        } = record.authorship;
-        match flags.counts(writer, session, ObjectId(snapshot.0)) {
-            true => Ok(()),
-            false => Err(HoldError::Gone(snapshot)),
-        }
     }
 
     /// Ends a hold. Releasing twice is harmless.

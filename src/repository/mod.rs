@@ -8,6 +8,7 @@ mod follow;
 pub mod gc;
 mod holds;
 pub mod index;
+mod keeping;
 mod keys;
 mod proofs;
 mod reader;
@@ -20,6 +21,8 @@ mod writer;
 
 pub use flags::{Flags, PruneRecord};
 pub use holds::{HoldEntry, HoldError, Holds};
+pub use keeping::KeepError;
+pub(crate) use keeping::heads;
 pub use keys::{
     Access, CredentialSummary, DomainKeys, DomainName, KeyError, NewCredential, NewKeys,
 };

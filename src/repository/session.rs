@@ -109,8 +109,7 @@ impl Session {
 
     /// Whether somebody is closing this session: what it commits may not count.
     pub fn is_fenced(&self, repository: &Repository) -> Result<bool, SessionError> {
-        let key = object_key(layout::gc(&self.id, "fence"))?;
-        Ok(repository.store().exists(&key)?)
+        Ok(repository.is_fenced(self.id)?)
     }
 
     /// Lowers the flag. Only when every commit PUT was acknowledged.
@@ -124,6 +123,12 @@ impl Session {
 }
 
 impl Repository {
+    /// Whether somebody has begun to close a session: what of it counts may not be decided yet.
+    pub(crate) fn is_fenced(&self, session: SessionId) -> Result<bool, StoreError> {
+        self.store()
+            .exists(&object_key(layout::gc(&session, "fence"))?)
+    }
+
     /// Lists `index/`, loads the segments that `index` lacks and lets it show exactly those
     /// listed. A segment that is damaged or in a domain that this credential does not hold is
     /// passed over: what only it names cannot be found, and `check` says so.

@@ -139,8 +139,7 @@ fn protect(repository: &Repository, taken: &[(SnapshotId, Files)]) {
         .close_session(SessionId([9; 16]), session)
         .unwrap();
     repository.put_hide(vec![first], true, vec![]).unwrap();
-    let hides = repository.load_flags().unwrap().hide_heads(first);
-    repository.put_hide(vec![first], false, hides).unwrap();
+    crate::forget::undo(repository, &[first]).unwrap();
 }
 
 fn verify(case: &Case, taken: &[(SnapshotId, Files)], remark: &str) {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! Checks of small repositories in memory, against an oracle that reads every file.
 
+mod absent;
 mod accumulate;
 mod chains;
 mod matrix;

@@ -112,6 +112,18 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
             text::counted(report.snapshots_foreign, "snapshot"),
         ));
     }
+    if report.packs_absent > 0 {
+        invocation.ui.warn(&format!(
+            "the index lists {} that {} not there and that no snapshot needs; the next prune \
+             clears that up",
+            text::counted(report.packs_absent, "pack"),
+            if report.packs_absent == 1 {
+                "is"
+            } else {
+                "are"
+            },
+        ));
+    }
     tell(invocation, &report);
     Ok(summary(&report, duration))
 }
@@ -228,7 +240,7 @@ fn lines(damage: &Damage) -> Vec<String> {
     }
     if by_snapshot.is_empty() {
         lines.push(
-            "  hurts nothing: it is stored elsewhere too, or no snapshot needs it".to_owned(),
+            "  hurts no visible snapshot: it is stored elsewhere too, or none needs it".to_owned(),
         );
     }
     for (snapshot, paths) in by_snapshot {
@@ -274,6 +286,7 @@ fn summary(report: &CheckReport, duration: Duration) -> Report {
         "packs_checked": report.packs_checked,
         "packs_total": report.packs_total,
         "packs_unindexed": report.packs_unindexed,
+        "packs_absent": report.packs_absent,
         "bytes_read": report.bytes_read,
         "snapshots_checked": report.snapshots_checked,
         "snapshots_hurt": hurt_snapshots(&report.damage).len(),

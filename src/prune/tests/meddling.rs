@@ -6,7 +6,7 @@ use crate::id::SnapshotId;
 use crate::prune::tests::support::{Files, Seeded, World, prune, thorough};
 use crate::prune::tests::{files, forget};
 use crate::prune::{PruneError, PruneOptions};
-use crate::repository::Session;
+use crate::repository::{KeepError, Session};
 use crate::store::{MemoryStore, ObjectInfo, ObjectKey, Store, StoreResult};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -113,7 +113,7 @@ fn brought_back_after_the_condemn_a_snapshot_survives() {
     prune(&world.open_through(store), thorough()).unwrap();
     // Nobody may promise it at that moment; here the prune saw it in time.
     let outcome = outcome.lock().unwrap().take().unwrap();
-    assert!(matches!(outcome, Err(ForgetError::Condemned(id)) if id == old_id));
+    assert!(matches!(outcome, Err(ForgetError::Keep(KeepError::Condemned(id))) if id == old_id));
     assert_eq!(world.read(old_id), old);
     assert_eq!(world.read(new_id), new);
 }

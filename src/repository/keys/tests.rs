@@ -6,7 +6,7 @@ use crate::env::Timestamp;
 use crate::format::slot::Unlock;
 use crate::id::{SessionId, SnapshotId, WriterId};
 use crate::monitor::{Monitor, Unit};
-use crate::repository::{HoldError, KeyError, NewCredential, Repository};
+use crate::repository::{HoldError, KeepError, KeyError, NewCredential, Repository};
 use crate::store::{MemoryStore, ObjectKey, Store, StoreExt};
 use crate::testing::{FixedClock, SeededEntropy};
 use crate::testing_repository::{Files, create, open, take};
@@ -191,7 +191,10 @@ fn of_a_revoked_writer_only_what_was_closed_counts() {
     let first = open(Arc::new(store.clone()), "after", clock()).unwrap();
     assert_eq!(visible(&first), (sorted(vec![own, closed]), vec![open_one]));
     let held = first.add_hold(open_one, None, "").unwrap_err();
-    assert!(matches!(held, HoldError::Gone(_)), "{held}");
+    assert!(
+        matches!(held, HoldError::Keep(KeepError::Gone(_))),
+        "{held}"
+    );
     first.add_hold(closed, None, "").unwrap();
 
     // Its holder reads what counts, and is told before anything is written in vain.
