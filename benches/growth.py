@@ -207,7 +207,41 @@ class Cluster:
         shutil.rmtree(self.home)
 
 
+class Heap(Cluster):
+    """The same with the WAL that starting needs and no more: WAL is new data, not a change of old."""
+
+    def publish(self):
+        super().publish()
+        state = self.call("pg_controldata", self.home + "/data").decode()
+        needed = next(line.split()[-1] for line in state.splitlines() if "REDO WAL file" in line)
+        for name in os.listdir(self.path + "/pg_wal"):
+            if len(name) == 24 and name != needed:
+                os.unlink(f"{self.path}/pg_wal/{name}")
+        return self.path
+
+
 class Dump(Cluster):
+    """The text of a table whose rows do not compress to nothing, 1 % of them updated a version."""
+
+    def sql(self, text):
+        self.call("psql", "-h", self.home, "-q", "-v", "ON_ERROR_STOP=1", "-c", text, "postgres")
+
+    def make(self, megabytes):
+        self.call("initdb", "-D", self.home + "/data", "--locale", "C", "-N")
+        self.server("start")
+        self.rows = int(megabytes * 5_500)
+        self.sql("CREATE TABLE orders (id bigint PRIMARY KEY, at timestamptz, customer text, note text, cents bigint)")
+        self.sql(f"SELECT setseed(0.1); INSERT INTO orders SELECT n, '2026-01-01'::timestamptz + n * interval '7 s', "
+                 f"md5(random()::text), md5(random()::text) || md5(random()::text), (random() * 1e7)::bigint "
+                 f"FROM generate_series(1, {self.rows}) n")
+        return self.publish()
+
+    def change(self, version):
+        self.server("start")
+        self.sql(f"SELECT setseed({version / 100}); UPDATE orders SET note = md5(random()::text), cents = cents + 1 "
+                 f"WHERE id IN (SELECT (random() * {self.rows})::bigint FROM generate_series(1, {self.rows // 100}))")
+        self.publish()
+
     def publish(self):
         self.path = os.path.join(os.path.dirname(self.path), "app.sql")
         with open(self.path, "wb") as out:
@@ -217,24 +251,23 @@ class Dump(Cluster):
 
 
 class Redis:
+    """One server for all versions: a restart seeds its hash anew, and with it the order of all keys."""
+
     def __init__(self, work):
         if not shutil.which("redis-server"):
             raise Skipped("no redis-server")
-        self.work, self.path = work, work + "/dump.rdb"
+        self.path = work + "/dump.rdb"
+        socket = f"/tmp/growth-{os.getpid()}.sock"
+        self.call = ["redis-cli", "-s", socket]
+        self.server = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", socket, "--dir", work, "--save", "",
+                                        "--rdbcompression", "no"], stdout=subprocess.DEVNULL)
+        while subprocess.run([*self.call, "ping"], capture_output=True).stdout != b"PONG\n":
+            time.sleep(0.05)
 
     def load(self, keys):
-        """Starts a server on the file, sets keys, saves, stops."""
-        socket = f"/tmp/growth-{os.getpid()}.sock"
-        server = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", socket, "--dir", self.work, "--save", "",
-                                   "--rdbcompression", "no"], stdout=subprocess.DEVNULL)
-        call = ["redis-cli", "-s", socket]
-        while subprocess.run([*call, "ping"], capture_output=True).stdout != b"PONG\n":
-            time.sleep(0.05)
         commands = "".join(f"SET user:{key} {random.getrandbits(512):0128x}\n" for key in keys)
-        subprocess.run([*call, "--pipe"], input=commands.encode(), check=True, stdout=subprocess.DEVNULL)
-        run([*call, "save"])
-        subprocess.run([*call, "shutdown", "nosave"], check=True)
-        server.wait()
+        subprocess.run([*self.call, "--pipe"], input=commands.encode(), check=True, stdout=subprocess.DEVNULL)
+        run([*self.call, "save"])
 
     def make(self, megabytes):
         self.keys = int(megabytes * 7_000)
@@ -243,6 +276,10 @@ class Redis:
 
     def change(self, version):
         self.load(random.sample(range(self.keys), self.keys // 100))
+
+    def close(self):
+        self.server.terminate()
+        self.server.wait()
 
 
 class Csv:
@@ -307,7 +344,7 @@ class Random:
         os.replace(self.path + ".new", self.path)
 
 
-DATA = {"sqlite": Sqlite, "pgdata": Cluster, "dump": Dump, "rdb": Redis, "csv": Csv, "tree": Tree, "random": Random}
+DATA = {"sqlite": Sqlite, "pgdata": Cluster, "heap": Heap, "dump": Dump, "rdb": Redis, "csv": Csv, "tree": Tree, "random": Random}
 
 
 def restored(tool, number, last, source, expected, work):

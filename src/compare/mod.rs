@@ -126,6 +126,7 @@ pub fn compare(
     places: &[LivePlace],
     tell: &mut Tell<'_>,
 ) -> Result<LiveTotals, CompareError> {
+    comparing.reader.follow(comparing.snapshot.id);
     let total = comparing.snapshot.label.totals.bytes;
     comparing
         .monitor

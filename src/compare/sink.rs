@@ -300,7 +300,22 @@ impl<'c, 'a, 't> LiveSink<'c, 'a, 't> {
                 false => Some(content::compare(&hashing, stored, &mut *content, true)?),
             };
             self.totals.bytes_read += tally.map_or(0, |tally| tally.bytes);
-            let ContentEnd { entry, facts, .. } = content.finish()?;
+            let ContentEnd {
+                entry,
+                facts,
+                consistency,
+            } = content.finish()?;
+            // Other files of pages, such as a server's relation, are no more than their bytes.
+            if let (true, Some(tally)) = (facts.is_empty(), tally) {
+                let differs = tally.chunks_different > 0 || consistency == Consistency::Changed;
+                return Ok((
+                    Found {
+                        differs,
+                        database: None,
+                    },
+                    entry,
+                ));
+            }
             let database = LiveDatabase::new(recorded, &facts, tally);
             let differs = !database.is_same();
             let database = Some(database);

@@ -108,5 +108,6 @@ pub fn diff<E: From<DiffError>>(
     cancel: &Cancel,
     visit: &mut dyn FnMut(Difference) -> Result<(), E>,
 ) -> Result<DiffTotals, E> {
+    reader.follow_all(vec![before.snapshot.id, after.snapshot.id]);
     walk::Walk::new(reader, [before, after], options, monitor, cancel, visit)?.run()
 }

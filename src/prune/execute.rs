@@ -8,7 +8,7 @@ use crate::format::protocol::SessionKind;
 use crate::id::{PackId, SnapshotId};
 use crate::prune::moves::Moves;
 use crate::prune::plan::{NAMED_PACKS_MAX, PrunePlan};
-use crate::prune::sweep::{remove_own_session, sweep};
+use crate::prune::sweep::{remove_own_session, sweep, sweep_leftovers};
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::{Repository, Session};
 use std::cell::Cell;
@@ -27,6 +27,8 @@ pub struct Pruned {
     pub bytes_freed: u64,
     /// Bytes of new packs and segments.
     pub bytes_written: u64,
+    /// Leftovers of killed puts that were removed.
+    pub leftovers: u64,
     /// How long writers that were running were waited for.
     pub waited: Duration,
 }
@@ -85,7 +87,7 @@ impl PrunePlan<'_> {
         };
         let mut stage = Stage::Revocable;
         match round.run(&mut stage, pruned) {
-            Ok(()) => round.clean_up()?,
+            Ok(()) => round.clean_up(pruned)?,
             Err(error) => {
                 // What the user has to hear is why it failed, not why it could not tidy up.
                 let _tidied = round.give_up(stage).map(|may_end| match may_end {
@@ -160,8 +162,11 @@ impl Round<'_> {
     }
 
     /// After success: all that this round named is gone, and what others left may be too.
-    fn clean_up(&self) -> Result<(), PruneError> {
+    fn clean_up(&self, pruned: &mut Pruned) -> Result<(), PruneError> {
         self.repository.remove_prune_records(self.session.id())?;
+        if self.is_last {
+            pruned.leftovers += sweep_leftovers(self.repository, self.session.id())?.files;
+        }
         sweep(self.repository, self.session.id(), self.context)
     }
 

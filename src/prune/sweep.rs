@@ -1,13 +1,35 @@
-//! Cleaning up: records of prunes that are over, sessions that ended or were closed.
+//! Cleaning up: records of prunes that are over, sessions that ended or were closed, what killed
+//! puts left in the store.
 
+use crate::env::Timestamp;
 use crate::format::layout;
 use crate::format::protocol::Condemned;
 use crate::id::{PackId, SegmentId, SessionId, SnapshotId};
 use crate::prune::{Context, PruneError};
 use crate::repository::gc::SessionState;
 use crate::repository::{PruneRecord, Repository};
-use crate::store::StoreExt;
+use crate::store::{StoreExt, Swept};
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+/// What a put that was killed left behind is removed at this age: no put takes that long.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes what puts that were killed left in the store, by the store's own time, which `own`
+/// tells.
+pub(super) fn sweep_leftovers(
+    repository: &Repository,
+    own: SessionId,
+) -> Result<Swept, PruneError> {
+    let sessions = repository.list_sessions()?;
+    let own = sessions.iter().find(|session| session.id == own);
+    let Some(now) = own.and_then(|session| session.last_sign) else {
+        return Ok(Swept::default());
+    };
+    let age = i64::try_from(LEFTOVER_AGE.as_nanos()).unwrap_or(i64::MAX);
+    let before = Timestamp(now.0.saturating_sub(age));
+    Ok(repository.store().sweep(before)?)
+}
 
 /// Removes what other sessions left and nobody needs. `fence`, `closed` and `hide` stay for ever.
 pub(super) fn sweep(

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Looks in a row that show nothing new, after which damage is believed at once.
 const IDLE_LOOKS_MAX: u32 = 8;
 
-/// Follows what happens to a snapshot while it is read.
+/// Follows what happens to snapshots while they are read.
 #[derive(Debug, Default)]
 pub(super) struct Follower {
     state: Mutex<State>,
@@ -22,8 +22,8 @@ pub(super) struct Follower {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is being read; `None`: nothing is followed.
-    snapshot: Option<SnapshotId>,
+    /// What is being read; none: nothing is followed.
+    snapshots: Vec<SnapshotId>,
     /// How often a look showed other segments than before.
     generation: u64,
     idle_looks: u32,
@@ -34,8 +34,8 @@ impl Follower {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn follow(&self, snapshot: SnapshotId) {
-        self.state().snapshot = Some(snapshot);
+    pub(super) fn follow(&self, snapshots: Vec<SnapshotId>) {
+        self.state().snapshots = snapshots;
     }
 
     /// Changes whenever the index was brought up to date.
@@ -46,7 +46,7 @@ impl Follower {
     /// After damage was met in an index of the `seen` generation: whether a new attempt is worth
     /// it, because the index shows something else now.
     ///
-    /// Errors: the snapshot was withdrawn; the store could not be asked.
+    /// Errors: a snapshot was withdrawn; the store could not be asked.
     pub(super) fn look_again(
         &self,
         repository: &Repository,
@@ -54,9 +54,9 @@ impl Follower {
         seen: u64,
     ) -> Result<bool, ReadError> {
         let mut state = self.state();
-        let Some(snapshot) = state.snapshot else {
+        if state.snapshots.is_empty() {
             return Ok(false);
-        };
+        }
         // Another thread has looked since.
         if state.generation != seen {
             return Ok(true);
@@ -65,7 +65,7 @@ impl Follower {
             return Ok(false);
         }
         // Snapshots, then `gc/`, then the index: the order that readers owe.
-        let is_visible = is_visible(repository, snapshot)?;
+        let withdrawn = withdrawn(repository, &state.snapshots)?;
         let before: HashSet<SegmentId> = index.visible();
         match repository.refresh_index(index, &Silent) {
             Ok(()) => {}
@@ -78,7 +78,7 @@ impl Follower {
             (state.generation, state.idle_looks) = (seen + 1, 0);
             return Ok(true);
         }
-        if !is_visible {
+        if let Some(snapshot) = withdrawn {
             return Err(ReadError::Withdrawn(snapshot));
         }
         state.idle_looks += 1;
@@ -86,22 +86,34 @@ impl Follower {
     }
 }
 
-/// Whether a snapshot is there, counts and is not hidden. One that is damaged is taken for visible:
-/// that is what has to be said of it.
-fn is_visible(repository: &Repository, snapshot: SnapshotId) -> Result<bool, ReadError> {
-    let found = repository.load_snapshot(snapshot);
+/// The first of the snapshots that is not there, does not count or is hidden. One that is damaged is
+/// taken for visible: that is what has to be said of it.
+fn withdrawn(
+    repository: &Repository,
+    snapshots: &[SnapshotId],
+) -> Result<Option<SnapshotId>, ReadError> {
+    let mut found = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        found.push((*snapshot, repository.load_snapshot(*snapshot)));
+    }
     let flags = match repository.load_flags() {
         Ok(flags) => flags,
         Err(RecordLoadError::Store(error)) => return Err(ReadError::Store(error)),
-        Err(_) => return Ok(true),
+        Err(_) => return Ok(None),
     };
-    match found {
-        Ok(Some(found)) => {
-            let counts = flags.counts(found.writer, found.session, ObjectId(snapshot.0));
-            Ok(counts && !flags.is_hidden(snapshot))
+    for (snapshot, found) in found {
+        let is_visible = match found {
+            Ok(Some(found)) => {
+                let counts = flags.counts(found.writer, found.session, ObjectId(snapshot.0));
+                counts && !flags.is_hidden(snapshot)
+            }
+            Err(RecordLoadError::Store(error)) if error.kind == StoreErrorKind::NotFound => false,
+            Err(RecordLoadError::Store(error)) => return Err(ReadError::Store(error)),
+            Ok(None) | Err(_) => true,
+        };
+        if !is_visible {
+            return Ok(Some(snapshot));
         }
-        Err(RecordLoadError::Store(error)) if error.kind == StoreErrorKind::NotFound => Ok(false),
-        Err(RecordLoadError::Store(error)) => Err(ReadError::Store(error)),
-        Ok(None) | Err(_) => Ok(true),
     }
+    Ok(None)
 }

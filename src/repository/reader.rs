@@ -235,7 +235,12 @@ impl<'a> Reader<'a> {
     /// may have moved it, or the snapshot may have been withdrawn. Without this the index stays
     /// as it is.
     pub fn follow(&self, snapshot: SnapshotId) {
-        self.follower.follow(snapshot);
+        self.follow_all(vec![snapshot]);
+    }
+
+    /// The same for several snapshots that are read together.
+    pub fn follow_all(&self, snapshots: Vec<SnapshotId>) {
+        self.follower.follow(snapshots);
     }
 
     /// Repeats what met damage where another look at the repository shows something new.

@@ -1,6 +1,7 @@
 //! The promises of [`Store`], as tests that every store and every wrapper passes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use crate::env::Timestamp;
 use crate::store::{ObjectKey, Store, StoreErrorKind, StoreExt, StoreResult};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Checks every promise, each on an empty store of its own from `make`. Panics where one is broken.
 pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
-    let promises: [fn(&dyn Store); 16] = [
+    let promises: [fn(&dyn Store); 17] = [
         put_then_read,
         missing_objects_are_not_found,
         put_replaces_whole_objects,
@@ -25,6 +26,7 @@ pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
         objects_of_every_size,
         concurrent_puts_and_lists,
         barrier_is_idempotent,
+        sweeping_spares_objects,
     ];
     for promise in promises {
         promise(&*make());
@@ -306,6 +308,15 @@ pub fn barrier_is_idempotent(store: &dyn Store) {
     store.delete(&key("a/b/c")).unwrap();
     store.barrier().unwrap();
     assert!(names(store, "").is_empty());
+}
+
+/// A sweep takes only what no key names.
+pub fn sweeping_spares_objects(store: &dyn Store) {
+    store.put(&key("a/b"), b"x").unwrap();
+    store.put(&key("c"), b"").unwrap();
+    let swept = store.sweep(Timestamp(i64::MAX)).unwrap();
+    assert_eq!((swept.files, swept.bytes), (0, 0));
+    assert_eq!(names(store, ""), ["a/b", "c"]);
 }
 
 /// The location fits a message, is the same every time and carries no credentials of a URL; errors

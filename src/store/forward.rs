@@ -1,6 +1,7 @@
 //! Passing calls on: for pointers to stores, and for wrappers that change only some calls.
 
-use crate::store::{ObjectInfo, ObjectKey, Store, StoreResult};
+use crate::env::Timestamp;
+use crate::store::{ObjectInfo, ObjectKey, Store, StoreResult, Swept};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -69,6 +70,14 @@ macro_rules! forward {
             self.$field.list(prefix, visit)
         }
     };
+    (@sweep $field:ident) => {
+        fn sweep(
+            &self,
+            before: crate::env::Timestamp,
+        ) -> crate::store::StoreResult<crate::store::Swept> {
+            self.$field.sweep(before)
+        }
+    };
 }
 pub(in crate::store) use forward;
 
@@ -114,6 +123,10 @@ macro_rules! forward_pointer {
                 visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
             ) -> StoreResult<()> {
                 (**self).list(prefix, visit)
+            }
+
+            fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+                (**self).sweep(before)
             }
         }
     };

@@ -1,7 +1,7 @@
 //! A store in memory: for tests and models. Clones are handles on one and the same store.
 
 use crate::env::{Clock, SystemClock, Timestamp};
-use crate::store::{ObjectError, ObjectInfo, ObjectKey, Store, StoreResult, is_under, lock};
+use crate::store::{ObjectError, ObjectInfo, ObjectKey, Store, StoreResult, Swept, is_under, lock};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -140,6 +140,11 @@ impl Store for MemoryStore {
             .collect();
         let _stopped = rows.into_iter().try_for_each(visit);
         Ok(())
+    }
+
+    /// A put leaves nothing behind here.
+    fn sweep(&self, _: Timestamp) -> StoreResult<Swept> {
+        Ok(Swept::default())
     }
 }
 

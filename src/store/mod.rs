@@ -21,7 +21,7 @@ pub mod fault;
 
 pub use error::{ObjectError, StoreError, StoreErrorKind, StoreResult};
 pub use key::{InvalidObjectKey, ObjectKey};
-pub use local::{LocalStore, Swept};
+pub use local::LocalStore;
 pub use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub use pacing::ManualTime;
@@ -30,6 +30,7 @@ pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
 pub use retry::{RetryPolicy, RetryStore};
 pub use throttle::{Rates, ThrottledStore};
 
+use crate::env::Timestamp;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,7 +43,7 @@ pub struct ObjectInfo {
     /// Its size, bytes.
     pub size: u64,
     /// When the store took it, by the store's own clock, where it tells.
-    pub modified: Option<crate::env::Timestamp>,
+    pub modified: Option<Timestamp>,
 }
 
 /// A place for objects. Wrappers (retry, throttle, fault) implement it by forwarding every method:
@@ -81,6 +82,21 @@ pub trait Store: Send + Sync + fmt::Debug {
         prefix: &str,
         visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
     ) -> StoreResult<()>;
+
+    /// Removes what writers that crashed in a put left behind and no key names: hidden
+    /// temporaries, unfinished uploads. Only what was last written before `before`, by the
+    /// store's own clock: that must be longer ago than one put can take, or a slow writer's put
+    /// fails (transiently: it is repeated, nothing is lost).
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept>;
+}
+
+/// What [`Store::sweep`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Leftovers.
+    pub files: u64,
+    /// Their sizes together, bytes, where the store tells.
+    pub bytes: u64,
 }
 
 /// Conveniences over [`Store`], written once.

@@ -1,7 +1,8 @@
 //! Counting what goes over the wire, and for tests the calls themselves: which calls a flow makes
 //! is a figure for its speed that no noisy machine can blur.
 
-use crate::store::{ObjectInfo, ObjectKey, Store, StoreErrorKind, StoreResult, lock};
+use crate::env::Timestamp;
+use crate::store::{ObjectInfo, ObjectKey, Store, StoreErrorKind, StoreResult, Swept, lock};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,11 +24,13 @@ pub enum CallKind {
     Delete,
     /// [`Store::list`].
     List,
+    /// [`Store::sweep`].
+    Sweep,
 }
 
 impl CallKind {
     /// Every kind, in the order of the trait.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Put,
         Self::Barrier,
         Self::Get,
@@ -35,6 +38,7 @@ impl CallKind {
         Self::Stat,
         Self::Delete,
         Self::List,
+        Self::Sweep,
     ];
 }
 
@@ -219,6 +223,11 @@ impl<S: Store> Store for RecordingStore<S> {
             visit(info)
         });
         self.record(CallKind::List, prefix, 0, result, |()| shown)
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        let result = self.inner.sweep(before);
+        self.record(CallKind::Sweep, "", 0, result, |_| 0)
     }
 }
 

@@ -3,9 +3,9 @@
 //! Every call of [`Store`] may be repeated: a put replaces, a delete of nothing succeeds, reads
 //! change nothing. Only [`StoreErrorKind::Transient`] is worth it.
 
-use crate::env::Entropy;
+use crate::env::{Entropy, Timestamp};
 use crate::monitor::Monitor;
-use crate::store::{ObjectInfo, ObjectKey, Pacing, Store, StoreErrorKind, StoreResult};
+use crate::store::{ObjectInfo, ObjectKey, Pacing, Store, StoreErrorKind, StoreResult, Swept};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -182,6 +182,10 @@ impl<S: Store> Store for RetryStore<S> {
             });
             if stopped { Ok(()) } else { result }
         })
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        self.attempt(|| self.inner.sweep(before))
     }
 }
 

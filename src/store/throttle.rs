@@ -50,7 +50,7 @@ impl<S: Store> ThrottledStore<S> {
 }
 
 impl<S: Store> Store for ThrottledStore<S> {
-    forward!(inner: location, barrier, stat, delete, list);
+    forward!(inner: location, barrier, stat, delete, list, sweep);
 
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> StoreResult<()> {
         self.take(self.upload.as_ref(), bytes.len());

@@ -60,7 +60,7 @@ pub fn run(invocation: &Invocation, arguments: &MountArguments) -> CommandResult
     let reader = Reader::new(&open.repository, &index);
     let (root, what) = match &wanted {
         Some(wanted) => one(invocation, arguments, &set, wanted, &reader)?,
-        None => all(invocation, arguments, &set)?,
+        None => all(invocation, arguments, &set, &reader)?,
     };
     let options = MountOptions {
         allow_other: arguments.allow_other,
@@ -120,6 +120,7 @@ fn one(
     reader: &Reader<'_>,
 ) -> CommandResult<(Object, String)> {
     let snapshot = invocation.resolve_path(set, wanted, &arguments.selection, "mount")?;
+    reader.follow(snapshot.id);
     let what = |path: &str| {
         let taken = invocation.moment(snapshot.label.captured);
         let source = text::short_source(&snapshot.label.source);
@@ -150,8 +151,10 @@ fn all(
     invocation: &Invocation,
     arguments: &MountArguments,
     set: &SnapshotSet,
+    reader: &Reader<'_>,
 ) -> CommandResult<(Object, String)> {
     let chosen = set.select(&arguments.selection, invocation);
+    reader.follow_all(chosen.iter().map(|snapshot| snapshot.id).collect());
     let now = invocation.now();
     let names = names(&chosen);
     let mut ids = Vec::with_capacity(chosen.len());

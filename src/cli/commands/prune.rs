@@ -171,12 +171,18 @@ pub fn execute(
         seconds(duration),
         bytes(pruned.bytes_freed),
     ));
+    if pruned.leftovers > 0 {
+        let leftovers = text::counted(pruned.leftovers, "leftover");
+        let of = "of writers that were killed more than a day ago";
+        invocation.output.say(&format!("removed {leftovers} {of}"));
+    }
     Ok(Report::with(json!({
         "snapshots": pruned.snapshots,
         "packs": pruned.packs,
         "segments": pruned.segments,
         "bytes_freed": pruned.bytes_freed,
         "bytes_written": pruned.bytes_written,
+        "leftovers_removed": pruned.leftovers,
         "waited_seconds": pruned.waited.as_secs_f64(),
         "duration_seconds": duration.as_secs_f64(),
     })))

@@ -1,5 +1,6 @@
 //! What others do between two steps of a prune.
 
+use crate::env::Timestamp;
 use crate::forget::{ForgetError, undo};
 use crate::format::protocol::SessionKind;
 use crate::id::SnapshotId;
@@ -7,7 +8,7 @@ use crate::prune::tests::support::{Files, Seeded, World, prune, thorough};
 use crate::prune::tests::{files, forget};
 use crate::prune::{PruneError, PruneOptions};
 use crate::repository::{KeepError, Session};
-use crate::store::{MemoryStore, ObjectInfo, ObjectKey, Store, StoreResult};
+use crate::store::{MemoryStore, ObjectInfo, ObjectKey, Store, StoreResult, Swept};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -84,6 +85,10 @@ impl Store for MeddlingStore {
         visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
     ) -> StoreResult<()> {
         self.inner.list(prefix, visit)
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        self.inner.sweep(before)
     }
 }
 

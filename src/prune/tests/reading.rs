@@ -1,7 +1,8 @@
 //! Readers that began before a prune: moved is found again, withdrawn is not damage, damage is.
 
+use crate::diff::{DiffError, DiffOptions, Difference, Side, diff};
 use crate::id::SnapshotId;
-use crate::monitor::Silent;
+use crate::monitor::{Cancel, Silent};
 use crate::prune::tests::support::{Files, Seeded, World, read_through, thorough};
 use crate::prune::tests::{files, forget};
 use crate::repository::index::Index;
@@ -49,6 +50,42 @@ fn what_was_moved_meanwhile_is_found_again() {
     );
     reader.follow(new.0);
     assert_eq!(read_through(&reader, root).unwrap(), new.1);
+}
+
+#[test]
+fn two_snapshots_are_compared_though_a_prune_moved_one() {
+    let (world, old, first) = prepared();
+    let second = files(&[("shared", &first.1["shared"]), ("small", b"other")]);
+    let second = world.snapshot("a", &second);
+    let repository = world.open();
+    let index = index_of(&repository);
+    let snapshots = [first.0, second].map(|id| repository.load_snapshot(id).unwrap().unwrap());
+    let sides = snapshots.each_ref().map(|snapshot| Side {
+        snapshot,
+        path: Vec::new(),
+    });
+    forget(&world, old.0);
+    assert!(world.prune(thorough()).unwrap().bytes_written > 70_000);
+    let reader = Reader::new(&repository, &index);
+    let options = DiffOptions {
+        metadata: false,
+        rows: false,
+    };
+    let mut shown = Vec::new();
+    let mut tell = |difference: Difference| {
+        shown.push(difference);
+        Ok(())
+    };
+    let compared = diff::<DiffError>(
+        &reader,
+        sides.each_ref(),
+        options,
+        &Silent,
+        &Cancel::default(),
+        &mut tell,
+    );
+    compared.unwrap();
+    assert_eq!(shown.len(), 1, "{shown:?}");
 }
 
 #[test]

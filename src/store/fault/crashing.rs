@@ -1,7 +1,10 @@
 //! Power loss.
 
+use crate::env::Timestamp;
 use crate::store::fault::InjectedFault;
-use crate::store::{ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, lock};
+use crate::store::{
+    ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, Swept, lock,
+};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -209,6 +212,10 @@ impl<S: Store> Store for CrashingStore<S> {
         visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
     ) -> StoreResult<()> {
         self.reading("list", prefix)?.list(prefix, visit)
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        self.reading("sweep", "leftovers")?.sweep(before)
     }
 }
 

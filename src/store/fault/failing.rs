@@ -1,8 +1,10 @@
 //! Calls that fail on purpose.
 
+use crate::env::Timestamp;
 use crate::store::fault::InjectedFault;
 use crate::store::{
-    CallKind, ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, is_under,
+    CallKind, ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, Swept,
+    is_under,
 };
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +171,10 @@ impl<S: Store> Store for FailingStore<S> {
         self.run(CallKind::List, "list", prefix, || {
             self.inner.list(prefix, visit)
         })
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        self.run(CallKind::Sweep, "sweep", "", || self.inner.sweep(before))
     }
 }
 

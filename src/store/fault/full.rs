@@ -27,7 +27,7 @@ impl<S: Store> FullStore<S> {
 }
 
 impl<S: Store> Store for FullStore<S> {
-    forward!(inner: location, barrier, get, get_range, stat, list);
+    forward!(inner: location, barrier, get, get_range, stat, list, sweep);
 
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> StoreResult<()> {
         let mut sizes = lock(&self.sizes);

@@ -37,7 +37,7 @@ impl<S: Store> TruncatingStore<S> {
 }
 
 impl<S: Store> Store for TruncatingStore<S> {
-    forward!(inner: location, put, barrier, delete);
+    forward!(inner: location, put, barrier, delete, sweep);
 
     fn get(&self, key: &ObjectKey, limit: usize) -> StoreResult<Vec<u8>> {
         let size = self.stat(key)?.size;
@@ -88,7 +88,7 @@ impl<S: Store> LastByteFlippingStore<S> {
 }
 
 impl<S: Store> Store for LastByteFlippingStore<S> {
-    forward!(inner: location, put, barrier, stat, delete, list);
+    forward!(inner: location, put, barrier, stat, delete, list, sweep);
 
     fn get(&self, key: &ObjectKey, limit: usize) -> StoreResult<Vec<u8>> {
         let mut bytes = self.inner.get(key, limit)?;

@@ -1,7 +1,7 @@
 //! Latency.
 
-use crate::env::Sleeper;
-use crate::store::{ObjectInfo, ObjectKey, Store, StoreResult};
+use crate::env::{Sleeper, Timestamp};
+use crate::store::{ObjectInfo, ObjectKey, Store, StoreResult, Swept};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -74,6 +74,10 @@ impl<S: Store> Store for SlowStore<S> {
         visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
     ) -> StoreResult<()> {
         self.late().list(prefix, visit)
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        self.late().sweep(before)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::local::durability::Durability;
 use crate::store::local::error::{LocalError, split};
 use crate::store::local::handles::Handles;
 use crate::store::{
-    ObjectError, ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult,
+    ObjectError, ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, Swept,
 };
 use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -29,7 +29,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// How temporaries begin: the dot keeps them from being keys, the rest from being taken for
 /// anyone else's.
@@ -51,15 +50,6 @@ pub struct LocalStore {
     /// Random: processes and hosts that write to one directory never share a temporary.
     instance: [u8; 8],
     puts: AtomicU64,
-}
-
-/// What [`LocalStore::sweep_temporaries`] removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Temporaries.
-    pub files: u64,
-    /// Their sizes together, bytes.
-    pub bytes: u64,
 }
 
 impl LocalStore {
@@ -101,41 +91,6 @@ impl LocalStore {
         let space = rustix::fs::fstatvfs(self.root.descriptor())
             .map_err(|errno| self.error("look at", "the free space", errno.into()))?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
-    }
-
-    /// Removes what writers that crashed left behind: temporaries last written `older_than`
-    /// before `now` or earlier. Must exceed what one put can take, or a slow writer's put fails
-    /// (transiently: it is repeated, nothing is lost).
-    pub fn sweep_temporaries(&self, older_than: Duration, now: Timestamp) -> StoreResult<Swept> {
-        let age = i64::try_from(older_than.as_nanos()).unwrap_or(i64::MAX);
-        let newest = Timestamp(now.0.saturating_sub(age));
-        let mut swept = Swept::default();
-        self.root
-            .walk("", &mut |found| {
-                if !found
-                    .name
-                    .to_bytes()
-                    .starts_with(TEMPORARY_PREFIX.as_bytes())
-                {
-                    return Ok(true);
-                }
-                let Some(stat) = found.stat()? else {
-                    return Ok(true);
-                };
-                if is_regular(&stat) && modified(&stat) <= newest {
-                    match rustix::fs::unlinkat(found.parent, found.name, AtFlags::empty()) {
-                        Ok(()) => {
-                            swept.files += 1;
-                            swept.bytes += size(&stat);
-                        }
-                        Err(Errno::NOENT) => {}
-                        Err(errno) => return Err(errno.into()),
-                    }
-                }
-                Ok(true)
-            })
-            .map_err(|error| self.error("sweep", "temporaries", error))?;
-        Ok(swept)
     }
 
     fn error(&self, operation: &'static str, object: &str, error: LocalError) -> StoreError {
@@ -387,6 +342,36 @@ impl Store for LocalStore {
             };
             self.error("list", object, error)
         })
+    }
+
+    fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
+        let mut swept = Swept::default();
+        self.root
+            .walk("", &mut |found| {
+                if !found
+                    .name
+                    .to_bytes()
+                    .starts_with(TEMPORARY_PREFIX.as_bytes())
+                {
+                    return Ok(true);
+                }
+                let Some(stat) = found.stat()? else {
+                    return Ok(true);
+                };
+                if is_regular(&stat) && modified(&stat) < before {
+                    match rustix::fs::unlinkat(found.parent, found.name, AtFlags::empty()) {
+                        Ok(()) => {
+                            swept.files += 1;
+                            swept.bytes += size(&stat);
+                        }
+                        Err(Errno::NOENT) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                Ok(true)
+            })
+            .map_err(|error| self.error("sweep", "temporaries", error))?;
+        Ok(swept)
     }
 }
 
