@@ -3,7 +3,8 @@
 //! The shipped binary only ever constructs [`SystemClock`] and [`SystemEntropy`]: a seedable source
 //! in production would be a nonce-reuse hole.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, in nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -45,6 +46,11 @@ impl From<SystemTime> for Timestamp {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// Time since some moment before, for durations: it is not set back with the clock.
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.now().0).unwrap_or(0))
+    }
 }
 
 /// The machine's clock.
@@ -54,6 +60,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed()
     }
 }
 

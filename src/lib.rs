@@ -15,6 +15,7 @@ pub mod format;
 pub mod id;
 pub mod limits;
 pub mod monitor;
+pub mod planted;
 pub mod units;
 
 pub mod tree;

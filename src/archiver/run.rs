@@ -7,6 +7,7 @@ use crate::format::protocol::Set;
 use crate::format::snapshot::{REMARKS_MAX, SnapshotBody, SnapshotLabel, Totals, WireFacts};
 use crate::id::{PackId, SetId, SnapshotId};
 use crate::monitor::{Cancel, Monitor};
+use crate::planted::{self, Bug};
 use crate::repository::index::{Index, IndexError};
 use crate::repository::{
     CommitError, KeyError, RecordLoadError, Repository, Snapshot, SnapshotParts, WriteError,
@@ -14,7 +15,7 @@ use crate::repository::{
 };
 use crate::source::{Source, SourceError};
 use std::collections::{BTreeMap, HashSet};
-use std::time::Instant;
+use std::time::Duration;
 
 /// A capture is repeated this often when what it relied on went away meanwhile.
 const ATTEMPTS: usize = 3;
@@ -169,8 +170,8 @@ impl<'a> Run<'a> {
         monitor: &dyn Monitor,
         cancel: &Cancel,
     ) -> Result<Taken, SnapshotError> {
-        let started = Instant::now();
         let repository = self.repository;
+        let started = repository.clock().elapsed();
         let domain = repository.access().domain(request.domain.as_deref())?;
         let tag = domain.tag;
         let session = WriteSession::open(repository, self.index, domain, distrusted, monitor)?;
@@ -201,7 +202,13 @@ impl<'a> Run<'a> {
             body: body(request, &archived),
             heads: history.heads,
         };
-        let (id, label) = session.commit(parts)?;
+        let (id, label) = match session.commit(parts) {
+            Err(error) if planted::has(Bug::EndAfterTimeout) => {
+                session.end()?;
+                return Err(error.into());
+            }
+            committed => committed?,
+        };
         session.end()?;
         Ok(Taken {
             id,
@@ -217,9 +224,10 @@ impl<'a> Run<'a> {
         archived: &Archived,
         captured: Timestamp,
         parent: Option<SnapshotId>,
-        started: Instant,
+        started: Duration,
     ) -> SnapshotLabel {
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.repository.clock().elapsed().saturating_sub(started);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         SnapshotLabel {
             source: request.source.clone(),
             host: request.host.clone(),

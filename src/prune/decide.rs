@@ -2,6 +2,7 @@
 
 use crate::format::protocol::Condemned;
 use crate::id::{PackId, SegmentId, SnapshotId};
+use crate::planted::{self, Bug};
 use crate::prune::PruneError;
 use crate::prune::condemn::Condemnation;
 use crate::prune::execute::Round;
@@ -33,7 +34,8 @@ impl Round<'_> {
         let named: HashSet<SnapshotId> = record.snapshots.iter().copied().collect();
         // A snapshot that was hidden since is still needed: nobody condemned it.
         let is_live = |commit: &Commit| {
-            survey.counts(commit) && !(named.contains(&commit.id) && survey.may_go(commit))
+            let is_named = named.contains(&commit.id) || planted::has(Bug::HiddenAfterCondemn);
+            survey.counts(commit) && !(is_named && survey.may_go(commit))
         };
         let avoided: HashSet<PackId> = record.packs.iter().copied().collect();
         let marks = mark(self.repository, self.context, &survey, &is_live, &avoided)?;

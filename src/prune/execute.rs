@@ -6,6 +6,7 @@
 
 use crate::format::protocol::SessionKind;
 use crate::id::{PackId, SnapshotId};
+use crate::planted::{self, Bug};
 use crate::prune::moves::Moves;
 use crate::prune::plan::{NAMED_PACKS_MAX, PrunePlan};
 use crate::prune::sweep::{remove_own_session, sweep, sweep_leftovers};
@@ -145,18 +146,29 @@ impl Round<'_> {
             return Ok(());
         }
         let id = self.session.id();
+        if planted::has(Bug::SessionsBeforeCondemn) {
+            self.wait_for_writers()?;
+        }
         self.repository.put_condemn(id, &condemned.record)?;
-        self.wait_for_writers()?;
+        if !planted::has(Bug::SessionsBeforeCondemn) {
+            self.wait_for_writers()?;
+        }
         self.wait_for_readers()?;
         pruned.bytes_written += self.rewrite(&condemned)?;
-        let delete = self.decide(&condemned)?;
+        let delete = match planted::has(Bug::NoSecondMark) {
+            true => condemned.record.clone(),
+            false => self.decide(&condemned)?,
+        };
         self.context.cancel.check()?;
         *stage = Stage::Unknown;
         self.repository.put_delete(id, &delete)?;
         *stage = Stage::Committed;
-        if self.session.is_fenced(self.repository)? {
+        if self.session.is_fenced(self.repository)? && !planted::has(Bug::PruneIgnoresFence) {
             *stage = Stage::Unknown;
             return Err(PruneError::Fenced(id));
+        }
+        if planted::has(Bug::RecordsRemovedEarly) {
+            self.repository.remove_prune_records(id)?;
         }
         self.delete(&delete, &condemned.places, pruned)
     }

@@ -9,6 +9,7 @@
 use crate::format::blob::BlobKind;
 use crate::format::node::{Child, Links};
 use crate::id::{BlobId, ObjectId, PackId, SessionId, SnapshotId};
+use crate::planted::{self, Bug};
 use crate::prune::depth::UNUSABLE;
 use crate::prune::inventory::Inventory;
 use crate::prune::rows::{KEY, Row, RowCursor, blob_key, parse_blob_key};
@@ -82,6 +83,9 @@ fn held(mut holds: Holds, repository: &Repository) -> Result<HashSet<SnapshotId>
 
 /// What a `delete` of another prune that counts names: absent, though it may still be listed.
 fn absent_packs(flags: &Flags, own: Option<SessionId>) -> HashSet<PackId> {
+    if planted::has(Bug::DeleteOfOthersIgnored) {
+        return HashSet::new();
+    }
     let mut packs = flags.deleted_packs();
     let own = flags
         .prune_records

@@ -5,6 +5,7 @@ use crate::env::Timestamp;
 use crate::format::layout;
 use crate::format::protocol::Condemned;
 use crate::id::{PackId, SegmentId, SessionId, SnapshotId};
+use crate::planted::{self, Bug};
 use crate::prune::{Context, PruneError};
 use crate::repository::gc::SessionState;
 use crate::repository::{PruneRecord, Repository};
@@ -69,6 +70,9 @@ pub(super) fn sweep(
         }
     }
     for session in &sessions {
+        if planted::has(Bug::ClosedRemoved) {
+            repository.remove_closed(session.id)?;
+        }
         let is_left = session.id != own && (is_over(session) || !session.is_open());
         if is_left {
             repository.remove_session(session)?;

@@ -8,6 +8,7 @@ use crate::env::Timestamp;
 use crate::format::protocol::SessionKind;
 use crate::id::{SessionId, WriterId};
 use crate::monitor::Unit;
+use crate::planted::{self, Bug};
 use crate::prune::PruneError;
 use crate::prune::execute::Round;
 use crate::repository::gc::SessionState;
@@ -95,6 +96,7 @@ impl Round<'_> {
         }
         let is_prune = |session: &&SessionState| session.kind == Some(SessionKind::Prune);
         match open.iter().find(is_prune) {
+            _ if planted::has(Bug::TwoPrunes) => Ok(()),
             Some(other) => Err(PruneError::Busy(other.id)),
             None => Ok(()),
         }
@@ -181,7 +183,16 @@ impl Round<'_> {
     fn look(&self) -> Result<Look, PruneError> {
         let sessions = self.repository.list_sessions()?;
         let flags = self.repository.load_flags()?;
-        Ok(self.looked(sessions, &|id| flags.is_closed(id)))
+        let mut fenced = HashSet::new();
+        if planted::has(Bug::FenceTakenForClosed) {
+            for session in &sessions {
+                if self.repository.is_fenced(session.id)? {
+                    fenced.insert(session.id);
+                }
+            }
+        }
+        let is_closed = |id| flags.is_closed(id) || fenced.contains(&id);
+        Ok(self.looked(sessions, &is_closed))
     }
 
     /// The same, without reading the records of others.

@@ -7,7 +7,10 @@ use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::record::Authorship;
 use crate::id::{ObjectId, SessionId, SnapshotId};
-use crate::repository::{Flags, RecordLoadError, Repository, SessionError, object_key};
+use crate::planted::{self, Bug};
+use crate::repository::{
+    Flags, PruneRecord, RecordLoadError, Repository, SessionError, object_key,
+};
 use crate::store::StoreError;
 use std::collections::BTreeSet;
 
@@ -48,7 +51,13 @@ impl From<RecordLoadError> for KeepError {
 impl Repository {
     /// Looks whether a snapshot is there, counts whatever closers do, and is on no prune's list.
     pub(crate) fn look_to_keep(&self, id: SnapshotId, flags: &Flags) -> Result<(), KeepError> {
-        if flags.named_snapshots.contains(&id) {
+        let deletes =
+            |record: &PruneRecord| record.is_delete && record.named.snapshots.contains(&id);
+        let is_named = match planted::has(Bug::HoldLooksForDeleteOnly) {
+            true => flags.prune_records.iter().any(deletes),
+            false => flags.named_snapshots.contains(&id),
+        };
+        if is_named {
             return Err(KeepError::Condemned(id));
         }
         let key = object_key(layout::snapshot(&id))?;
@@ -77,7 +86,8 @@ impl Repository {
         session: SessionId,
         flags: &Flags,
     ) -> Result<bool, RecordLoadError> {
-        Ok(!flags.is_closed(session) && self.is_fenced(session)?)
+        let decided = flags.is_closed(session) || planted::has(Bug::HoldIgnoresFence);
+        Ok(!decided && self.is_fenced(session)?)
     }
 
     /// Shows withdrawn snapshots again: first a record that no prune overlooks, then a look, then

@@ -1,6 +1,6 @@
 //! Mistakes, each planted alone, that a search must find.
 
-use crate::scenarios;
+use crate::model::scenarios;
 
 /// A mutation of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -161,22 +161,6 @@ impl Set {
         self
     }
 
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    pub fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     pub fn iter(self) -> impl Iterator<Item = Object> {
         (0..LAST)
             .map(Object)
@@ -232,23 +216,33 @@ impl Packs {
     pub fn iter(self) -> impl Iterator<Item = u8> {
         bits(self.0)
     }
-
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    pub fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }
+
+/// What sets of bits have in common.
+macro_rules! set_algebra {
+    ($set:ident) => {
+        impl $set {
+            pub fn union(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+
+            pub fn intersection(self, other: Self) -> Self {
+                Self(self.0 & other.0)
+            }
+
+            pub fn without(self, other: Self) -> Self {
+                Self(self.0 & !other.0)
+            }
+
+            pub fn is_empty(self) -> bool {
+                self.0 == 0
+            }
+        }
+    };
+}
+
+set_algebra!(Set);
+set_algebra!(Packs);
 
 /// The numbers of the bits that are set, lowest first.
 pub fn bits(mask: u16) -> impl Iterator<Item = u8> {

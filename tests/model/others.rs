@@ -1,9 +1,9 @@
 //! Who withdraws, holds, brings back and reads snapshots.
 
-use crate::bugs::Bug;
-use crate::objects::{Object, Set, bits};
-use crate::scenario::{Scenario, is_hidden};
-use crate::world::{Answer, Operation, Told, World};
+use crate::model::bugs::Bug;
+use crate::model::objects::{Object, Set, bits};
+use crate::model::scenario::{Scenario, is_hidden};
+use crate::model::world::{Answer, Operation, Told, World};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum ForgetStep {
@@ -108,7 +108,9 @@ impl Holder {
             (HoldStep::ListFlags, Answer::Listed(gc)) => {
                 let looked_at = match scenario.has(Bug::HoldLooksForDeleteOnly) {
                     true => (0..3).fold(gc, |gc, prune| {
-                        gc.without(Set::EMPTY.with(Object::condemn(crate::objects::PRUNES + prune)))
+                        gc.without(
+                            Set::EMPTY.with(Object::condemn(crate::model::objects::PRUNES + prune)),
+                        )
                     }),
                     false => gc,
                 };

@@ -1,11 +1,11 @@
 //! The search: what happens next, and what must hold in every state.
 
-use crate::objects::{Named, Object, PRUNES, Set, bits};
-use crate::others::{Forgetter, Holder, Reader};
-use crate::pruner::Pruner;
-use crate::scenario::{Part, Scenario};
-use crate::world::{Action, Actor, World};
-use crate::writer::Writer;
+use crate::model::objects::{Named, Object, PRUNES, Set, bits};
+use crate::model::others::{Forgetter, Holder, Reader};
+use crate::model::pruner::Pruner;
+use crate::model::scenario::{Part, Scenario};
+use crate::model::world::{Action, Actor, World};
+use crate::model::writer::Writer;
 use stateright::{Model, Property};
 
 /// I1, I2, I3 of the specification, and that nobody reports damage.

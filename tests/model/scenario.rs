@@ -1,8 +1,8 @@
 //! What a search begins with, and what the objects of the store mean.
 
-use crate::bugs::Bug;
-use crate::objects::{Named, Object, PRUNES, Packs, Set, bits};
-use crate::world::World;
+use crate::model::bugs::Bug;
+use crate::model::objects::{Named, Object, PRUNES, Packs, Set, bits};
+use crate::model::world::World;
 
 /// Of a `closed` record of a prune: its `delete` was found.
 pub const DELETE_FOUND: u64 = 1 << 8;

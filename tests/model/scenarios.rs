@@ -3,7 +3,7 @@
 //! At first there are a withdrawn snapshot 0 and a visible snapshot 1. Blobs: the content a, the
 //! content b, a node t above a, and a new content d, which can be stored as a delta against a.
 
-use crate::scenario::{Attempt, Commit, Form, Part, Scenario};
+use crate::model::scenario::{Attempt, Commit, Form, Part, Scenario};
 
 const A: u8 = 0;
 const B: u8 = 1;

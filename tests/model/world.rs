@@ -1,10 +1,10 @@
 //! The store, who works on it, and what was promised: one state of the search, and its steps.
 
-use crate::objects::{Object, Set};
-use crate::others::{Forgetter, Holder, Reader};
-use crate::pruner::Pruner;
-use crate::scenario::Scenario;
-use crate::writer::Writer;
+use crate::model::objects::{Object, Set};
+use crate::model::others::{Forgetter, Holder, Reader};
+use crate::model::pruner::Pruner;
+use crate::model::scenario::Scenario;
+use crate::model::writer::Writer;
 
 /// What a party does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,9 @@
 //! A writer: steps 1 to 6 of the specification.
 
-use crate::bugs::Bug;
-use crate::objects::{Object, Packs, Set, bits};
-use crate::scenario::{Attempt, Commit, Part, Scenario};
-use crate::world::{Answer, Operation, Told, World};
+use crate::model::bugs::Bug;
+use crate::model::objects::{Object, Packs, Set, bits};
+use crate::model::scenario::{Attempt, Commit, Part, Scenario};
+use crate::model::world::{Answer, Operation, Told, World};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Step {

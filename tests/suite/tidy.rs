@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// that are listed behind it in `SAME_LAYER`.
 const LAYERS: &[&[&str]] = &[
     &[
-        "entry", "env", "explain", "id", "limits", "monitor", "units",
+        "entry", "env", "explain", "id", "limits", "monitor", "planted", "units",
     ],
     &[
         "chunker",

@@ -103,6 +103,17 @@ impl Repository {
         Ok(self.store.barrier()?)
     }
 
+    /// Removes what says that a session was closed: a planted mistake.
+    pub(crate) fn remove_closed(&self, session: SessionId) -> Result<(), SessionError> {
+        let closed = format!("{session}.closed.");
+        for info in self.store.list_all(layout::GC)? {
+            if info.key.file_name().starts_with(&closed) {
+                self.store.delete(&info.key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the records of a prune that is done, or that never will delete.
     pub fn remove_prune_records(&self, prune: SessionId) -> Result<(), SessionError> {
         for what in ["condemn", "delete"] {

@@ -6,6 +6,7 @@ use crate::format::layout;
 use crate::format::protocol::{Closed, SessionKind, SessionOpen};
 use crate::format::record::{Authorship, Record};
 use crate::id::{ObjectId, SessionId, SnapshotId, WriterId};
+use crate::planted::{self, Bug};
 use crate::repository::{Flags, RecordLoadError, Repository, SessionError, object_key};
 use crate::store::{ObjectKey, StoreExt};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -118,12 +119,19 @@ impl Repository {
         closer: SessionId,
         sessions: &[SessionId],
     ) -> Result<(), SessionError> {
+        let early = match planted::has(Bug::ClosedFromOldList) {
+            true => Some(self.commits_of(sessions)?),
+            false => None,
+        };
         for session in sessions {
             let key = layout::gc(session, "fence");
             self.put_flag(key, ObjectType::Fence, closer, &[])?;
         }
         self.store.barrier()?;
-        let commits = self.commits_of(sessions)?;
+        let commits = match early {
+            Some(commits) => commits,
+            None => self.commits_of(sessions)?,
+        };
         for (session, commits) in sessions.iter().zip(commits) {
             let session = *session;
             let plain = Closed { session, commits }.encode();

@@ -1,9 +1,14 @@
-//! A prune: steps 1 to 9 of the specification, and closing sessions.
+//! A prune: steps 1 to 9 of the specification.
 
-use crate::bugs::Bug;
-use crate::objects::{Named, Object, PRUNES, Packs, Set, bits};
-use crate::scenario::{DELETE_FOUND, Scenario, is_hidden};
-use crate::world::{Answer, Operation, Told, World};
+mod closing;
+mod marking;
+mod sweeping;
+
+use crate::model::bugs::Bug;
+use crate::model::objects::{Named, Object, PRUNES, Packs, Set};
+use crate::model::pruner::closing::Closing;
+use crate::model::scenario::Scenario;
+use crate::model::world::{Answer, Operation, Told, World};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Step {
@@ -41,14 +46,6 @@ enum Sweep {
     ListFlags,
     ListAll,
     Remove,
-}
-
-/// Closing one session.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Closing {
-    Fence,
-    Look,
-    Record,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -136,16 +133,6 @@ impl Pruner {
             }
             Step::End => Operation::Put(Object::end(own), 0),
             Step::Stopped => Operation::Done,
-        }
-    }
-
-    fn closing_operation(&self, closing: Closing) -> Operation {
-        let session = self.first_waiting();
-        match closing {
-            Closing::Fence => Operation::Put(Object::fence(session), 0),
-            Closing::Look if session < PRUNES => Operation::List(Set::SNAPSHOTS),
-            Closing::Look => Operation::Get(Object::delete(session)),
-            Closing::Record => Operation::Put(Object::closed(session, self.session), self.found),
         }
     }
 
@@ -253,51 +240,6 @@ impl Pruner {
         }
     }
 
-    fn begin_closing(&mut self, scenario: &Scenario) {
-        self.closing = Some(match scenario.has(Bug::ClosedFromOldList) {
-            true => Closing::Look,
-            false => Closing::Fence,
-        });
-    }
-
-    fn resume_closing(
-        &mut self,
-        scenario: &Scenario,
-        world: &World,
-        closing: Closing,
-        answer: Answer,
-    ) {
-        let session = self.first_waiting();
-        let old_list = scenario.has(Bug::ClosedFromOldList);
-        self.closing = match (closing, answer) {
-            (Closing::Fence, _) if old_list => Some(Closing::Record),
-            (Closing::Fence, _) => Some(Closing::Look),
-            (Closing::Look, answer) => {
-                self.found = match answer {
-                    Answer::Listed(snapshots) => {
-                        let of_session = |snapshot: &u8| {
-                            scenario.sessions.get(usize::from(*snapshot)) == Some(&Some(session))
-                        };
-                        bits(u16::from(snapshots.snapshots()))
-                            .filter(of_session)
-                            .fold(0, |all, snapshot| all | 1 << snapshot)
-                    }
-                    Answer::Found(true) => DELETE_FOUND,
-                    _ => 0,
-                };
-                Some(if old_list {
-                    Closing::Fence
-                } else {
-                    Closing::Record
-                })
-            }
-            (Closing::Record, _) => {
-                (self.found, self.closing) = (0, None);
-                return self.waited(scenario, world);
-            }
-        };
-    }
-
     /// One session is dealt with.
     fn waited(&mut self, scenario: &Scenario, world: &World) {
         let session = self.first_waiting();
@@ -340,131 +282,6 @@ impl Pruner {
         };
     }
 
-    /// The new pack, and what stays of condemned segments.
-    fn listed_again(&self, scenario: &Scenario, world: &World) -> Packs {
-        let staying = scenario
-            .listed_packs(world, self.condemned.segments)
-            .without(self.condemned.packs)
-            .intersection(world.there.packs());
-        match self.moved {
-            0 => staying,
-            _ => staying.union(Set::EMPTY.with(Object::pack(self.pack)).packs()),
-        }
-    }
-
-    /// Step 2, by one look at the store: a guess.
-    fn plan(&mut self, scenario: &Scenario, world: &World, last: bool) {
-        let there = world.there;
-        let packs = self.known_packs(scenario, world, there);
-        let is_live = |snapshot: &u8| {
-            scenario.counts(world, there, *snapshot)
-                && (!is_hidden(there, *snapshot) || there.contains(Object::hold(*snapshot)))
-        };
-        let listed = there.snapshots();
-        let live = bits(u16::from(listed))
-            .filter(is_live)
-            .fold(0, |all, number| all | 1 << number);
-        let needed = scenario.closure_of_all(live);
-        if needed & !scenario.readable(world, packs) != 0 {
-            (self.step, self.reports_damage) = (Step::Stopped, true);
-            return;
-        }
-        let support = scenario.support(world, needed, packs, Packs::NONE, last);
-        let used = |pack: u8| {
-            let forms = support.iter().filter(|(other, _)| *other == pack);
-            forms.fold(0u16, |all, (_, form)| all | 1 << form)
-        };
-        let goes = |pack: &u8| {
-            let whole = scenario.content(world, Object::pack(*pack)) as u16;
-            used(*pack) == 0 || scenario.repack && used(*pack) != whole
-        };
-        let condemned = Packs(
-            there
-                .packs()
-                .iter()
-                .filter(goes)
-                .fold(0, |all, pack| all | 1 << pack),
-        );
-        self.moved = condemned.iter().fold(0, |all, pack| all | used(pack));
-        let lists_any = |segment: &u8| {
-            let listed = scenario.listed_packs(world, 1 << segment);
-            !listed.intersection(condemned).is_empty() || !listed.without(there.packs()).is_empty()
-        };
-        self.condemned = Named {
-            packs: condemned,
-            segments: bits(there.segments())
-                .filter(lists_any)
-                .fold(0, |all, n| all | 1 << n),
-            snapshots: listed & !live,
-        };
-        self.step = match self.condemned.is_empty() {
-            true if scenario.sweep => Step::Sweep(Sweep::ListSessions),
-            true => Step::End,
-            false if scenario.has(Bug::SessionsBeforeCondemn) => {
-                Step::ListSessions(Looked::ForWriters)
-            }
-            false => Step::Condemn,
-        };
-    }
-
-    /// The packs that rows can be found in: listed, there, and not as good as gone.
-    fn known_packs(&self, scenario: &Scenario, world: &World, shown: Set) -> Packs {
-        let listed = scenario.listed_packs(world, shown.segments());
-        let packs = listed.intersection(world.there.packs());
-        match scenario.has(Bug::DeleteOfOthersIgnored) {
-            true => packs,
-            false => packs.without(scenario.deleted_packs(world, shown)),
-        }
-    }
-
-    /// Step 6: marks again, and takes of what is condemned only what nothing needs.
-    fn decide(&mut self, scenario: &Scenario, world: &World) {
-        let shown = self.seen;
-        let packs = self.known_packs(scenario, world, shown);
-        let is_live = |snapshot: &u8| {
-            let is_named = self.condemned.snapshots >> snapshot & 1 == 1
-                || scenario.has(Bug::HiddenAfterCondemn);
-            let may_go = is_hidden(shown, *snapshot) && !shown.contains(Object::hold(*snapshot));
-            scenario.counts(world, shown, *snapshot) && !(is_named && may_go)
-        };
-        let listed = shown.snapshots();
-        let live = bits(u16::from(listed))
-            .filter(is_live)
-            .fold(0, |all, number| all | 1 << number);
-        let needed = scenario.closure_of_all(live);
-        if needed & !scenario.readable(world, packs) != 0 {
-            self.step = match self.has_listed_again {
-                false => Step::MarkSnapshots,
-                true => Step::Stopped,
-            };
-            self.reports_damage = self.has_listed_again;
-            self.has_listed_again = true;
-            return;
-        }
-        let avoided = self.condemned.packs;
-        let support = scenario.support(world, needed, packs, avoided, false);
-        let used = Packs(support.iter().fold(0, |all, (pack, _)| all | 1 << pack));
-        let going = avoided.without(used);
-        let staying_segments = shown.segments() & !self.condemned.segments;
-        let elsewhere = scenario.listed_packs(world, staying_segments);
-        let is_free = |segment: &u8| {
-            let listed = scenario.listed_packs(world, 1 << segment);
-            let there = listed.intersection(world.there.packs());
-            there.without(going).without(elsewhere).is_empty()
-        };
-        let condemned_segments = self.condemned.segments & shown.segments();
-        let delete = Named {
-            packs: going,
-            segments: bits(condemned_segments)
-                .filter(is_free)
-                .fold(0, |all, n| all | 1 << n),
-            snapshots: self.condemned.snapshots & listed & !live,
-        };
-        self.seen = Set::EMPTY;
-        self.doomed = delete.objects();
-        self.step = Step::PutDelete;
-    }
-
     fn next_delete(&mut self, scenario: &Scenario) -> Step {
         let own = matches!(self.step, Step::PutDelete | Step::OwnFence);
         let is_swept = matches!(self.step, Step::Sweep(_));
@@ -492,60 +309,5 @@ impl Pruner {
             (_, true) => Step::Sweep(Sweep::ListSessions),
             (_, false) => Step::End,
         };
-    }
-
-    /// Step 9, about others: what nobody needs any more.
-    fn sweep(&mut self, scenario: &Scenario, world: &World, sweep: Sweep, shown: Set) {
-        self.seen = self.seen.union(shown);
-        self.step = match sweep {
-            Sweep::ListSessions => Step::Sweep(Sweep::ListFlags),
-            Sweep::ListFlags => Step::Sweep(Sweep::ListAll),
-            Sweep::ListAll | Sweep::Remove => {
-                self.doomed = self.left_over(scenario, world);
-                self.seen = Set::EMPTY;
-                match self.doomed.is_empty() {
-                    true => Step::End,
-                    false => Step::Sweep(Sweep::Remove),
-                }
-            }
-        };
-    }
-
-    fn left_over(&self, scenario: &Scenario, world: &World) -> Set {
-        let seen = self.seen;
-        let is_closed = |session| Object::closed_by_anyone(session).any(|r| seen.contains(r));
-        let is_over = |session| seen.contains(Object::end(session)) || is_closed(session);
-        let mut left = Set::EMPTY;
-        for session in (0..PRUNES + 3).filter(|session| *session != self.session) {
-            if is_over(session) {
-                left.insert(Object::open(session));
-                if !seen.contains(Object::open(session)) {
-                    left.insert(Object::end(session));
-                }
-            }
-            if is_closed(session) && scenario.has(Bug::FenceRemoved) {
-                left.insert(Object::fence(session));
-            }
-            if is_closed(session) && scenario.has(Bug::ClosedRemoved) {
-                Object::closed_by_anyone(session).for_each(|record| left.insert(record));
-            }
-            if session < PRUNES {
-                continue;
-            }
-            let delete = Object::delete(session);
-            let may_go = match seen.contains(delete) {
-                true if scenario.delete_counts(world, seen, session) => {
-                    let named = Named::decode(scenario.content(world, delete));
-                    named.objects().intersection(seen).is_empty()
-                }
-                true => true,
-                false => is_over(session),
-            };
-            if may_go {
-                left.insert(Object::condemn(session));
-                left.insert(delete);
-            }
-        }
-        left.intersection(seen)
     }
 }
