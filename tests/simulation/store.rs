@@ -3,7 +3,9 @@
 
 use crate::simulation::schedule::{Core, Crashed, Late, State};
 use icecore::env::Timestamp;
-use icecore::store::{ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult};
+use icecore::store::{
+    ObjectInfo, ObjectKey, Store, StoreError, StoreErrorKind, StoreResult, Swept,
+};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
@@ -185,6 +187,12 @@ impl Store for PartyStore {
         }
         let _stopped = found.into_iter().try_for_each(visit);
         Ok(())
+    }
+
+    /// A put that fails here leaves nothing behind.
+    fn sweep(&self, _: Timestamp) -> StoreResult<Swept> {
+        self.call("sweep", "")?;
+        Ok(Swept::default())
     }
 }
 
