@@ -111,6 +111,7 @@ pub fn create(store: Arc<dyn Store>, seed: &str, clock: Arc<dyn Clock>) -> Repos
         unlock: &unlock(),
         cost: Argon2Parameters::default(),
         label: "test".into(),
+        settle: std::time::Duration::ZERO,
     };
     Repository::init(store, &options, Arc::new(SeededEntropy::new(seed)), clock).unwrap()
 }

@@ -276,6 +276,7 @@ pub(crate) fn make(directory: &Path, cache: &Path, unlock: &Unlock, size: Size) 
         unlock,
         cost: Argon2Parameters::default(),
         label: "bench".to_owned(),
+        settle: std::time::Duration::ZERO,
     };
     let store = Arc::new(LocalStore::create(directory)?);
     let (entropy, clock) = (Arc::new(SystemEntropy), Arc::new(SystemClock));

@@ -24,6 +24,7 @@ fn repository(store: &MemoryStore, suite: Suite) -> Repository {
         unlock: &unlock(),
         cost: Argon2Parameters::default(),
         label: "test".into(),
+        settle: std::time::Duration::ZERO,
     };
     let store = Arc::new(store.clone());
     Repository::init(

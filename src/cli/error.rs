@@ -209,7 +209,13 @@ impl From<KeyError> for CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
+        let known = error.remedy().map(str::to_owned);
+        let kind = match error.kind {
+            StoreErrorKind::NoStore => ErrorKind::NoRepository,
+            _ => ErrorKind::Failed,
+        };
         let hint = match error.kind {
+            StoreErrorKind::NoStore => "look at -r and ICECORE_REPO",
             StoreErrorKind::NotFound => "check the repository: icecore check",
             StoreErrorKind::PermissionDenied => {
                 "run as the user that owns the repository, or change its owner"
@@ -217,9 +223,10 @@ impl From<StoreError> for CommandError {
             StoreErrorKind::Full => "free some space, then run the command again",
             StoreErrorKind::Transient => "run the command again when the storage answers",
             StoreErrorKind::BadLength => "check the repository: icecore check",
+            StoreErrorKind::Unavailable => "look at the storage, then try again",
             StoreErrorKind::Permanent => "look at the storage and its mount, then try again",
         };
-        Self::failed(error).hint(hint)
+        Self::new(kind, error).hint(known.unwrap_or_else(|| hint.to_owned()))
     }
 }
 

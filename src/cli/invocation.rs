@@ -4,6 +4,7 @@ use crate::cli::arguments::global::GlobalArguments;
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::output::Output;
+use crate::cli::place::{Place, Requests};
 use crate::cli::text;
 use crate::cli::ui::Ui;
 use crate::cli::unlock::{Given, Prompt};
@@ -16,13 +17,10 @@ use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
 use crate::spill::Scratch;
-use crate::store::{
-    LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, Store, ThrottledStore,
-    Traffic,
-};
+use crate::store::{Store, Traffic};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +40,8 @@ pub struct Invocation {
     pub clock: Arc<dyn Clock>,
     /// The user's zone.
     pub zone: TimeZone,
+    /// What buckets were asked.
+    pub requests: Arc<Requests>,
 }
 
 /// A store and what passes through it.
@@ -58,8 +58,8 @@ pub struct OpenRepository {
     pub repository: Repository,
     /// What passes to and from its store.
     pub traffic: Arc<Traffic>,
-    /// Its directory.
-    pub directory: PathBuf,
+    /// Where it is.
+    pub place: Place,
 }
 
 impl Invocation {
@@ -73,65 +73,19 @@ impl Invocation {
         text::moment(moment, self.now(), &self.zone)
     }
 
-    /// The repository's directory, as it was given.
-    pub fn directory(&self) -> CommandResult<PathBuf> {
-        let Some(name) = self.global.repo.as_deref().filter(|name| !name.is_empty()) else {
-            return Err(CommandError::usage("no repository was given")
-                .hint("give -r DIRECTORY, or set ICECORE_REPO"));
-        };
-        let scheme = name.split_once("://").map(|(scheme, _)| scheme);
-        match scheme {
-            None => Ok(PathBuf::from(name)),
-            Some("s3") => Err(CommandError::usage(
-                "this version of icecore keeps repositories in directories only, not in S3",
-            )
-            .hint("give a directory; a bucket can hold a copy made with another tool")),
-            Some(scheme) => Err(CommandError::usage(format!(
-                "{scheme}:// names no kind of repository; give a directory"
-            ))),
-        }
-    }
-
-    /// Wraps a directory's store: retries, limits, counters.
-    pub fn wrap_store(&self, local: LocalStore) -> OpenStore {
-        let pacing = Pacing::system(self.cancel.clone());
-        let retrying = RetryStore::new(
-            local,
-            RetryPolicy::default(),
-            pacing.clone(),
-            Arc::new(SystemEntropy),
-            Arc::clone(&self.ui) as Arc<dyn Monitor>,
-        );
-        let rates = Rates {
-            upload: self.global.limit_upload,
-            download: self.global.limit_download,
-        };
-        let counting = RecordingStore::counting(ThrottledStore::new(retrying, rates, pacing));
-        OpenStore {
-            traffic: counting.traffic(),
-            store: Arc::new(counting),
-        }
-    }
-
-    /// Opens the store of an existing repository.
-    pub fn open_store(&self) -> CommandResult<OpenStore> {
-        let directory = self.directory()?;
-        match LocalStore::open(&directory) {
-            Ok(local) => Ok(self.wrap_store(local)),
-            Err(error) if error.is_not_found() => {
-                let directory = directory.display();
-                let missing = format!("there is no repository at {directory}: no such directory");
-                Err(CommandError::new(ErrorKind::NoRepository, missing)
-                    .hint("look at -r and ICECORE_REPO; icecore repo init makes a new one"))
-            }
-            Err(error) => Err(error.into()),
+    /// Where the repository is, as it was given.
+    pub fn place(&self) -> CommandResult<Place> {
+        match self.global.repo.as_deref() {
+            None | Some("") => Err(CommandError::usage("no repository was given")
+                .hint("give -r with a directory or s3://BUCKET/PREFIX, or set ICECORE_REPO")),
+            Some(name) => Place::parse(name),
         }
     }
 
     /// Reads the passphrase or key that opens the repository.
     pub fn unlock(&self, prompt: Prompt) -> CommandResult<Unlock> {
-        let directory = self.directory()?;
-        self.read_secret(Given::to_open(&self.global.unlock), prompt, &directory)
+        let place = self.place()?;
+        self.read_secret(Given::to_open(&self.global.unlock), prompt, &place)
     }
 
     /// Reads any secret.
@@ -139,15 +93,15 @@ impl Invocation {
         &self,
         given: Given,
         prompt: Prompt,
-        directory: &Path,
+        place: &Place,
     ) -> CommandResult<Unlock> {
         let guard = |on: bool| self.abrupt.store(on, Ordering::SeqCst);
-        given.read(prompt, Some(directory), &*self.ui, &guard)
+        given.read(prompt, place.directory(), &*self.ui, &guard)
     }
 
     /// Opens the repository.
     pub fn open_repository(&self) -> CommandResult<OpenRepository> {
-        let directory = self.directory()?;
+        let place = self.place()?;
         let OpenStore { store, traffic } = self.open_store()?;
         // Before a passphrase is asked for in vain.
         Repository::config_of(&*store)?;
@@ -163,7 +117,7 @@ impl Invocation {
         Ok(OpenRepository {
             repository,
             traffic,
-            directory,
+            place,
         })
     }
 

@@ -3,6 +3,7 @@
 
 use crate::cli::error::CommandResult;
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::place::Place;
 use crate::cli::text;
 use crate::cli::unlock::{refuse_inside, write_private};
 use crate::format::slot::Unlock;
@@ -36,7 +37,7 @@ pub fn write(
     kind: &str,
     path: &Path,
 ) -> CommandResult<()> {
-    refuse_inside(path, Some(&open.directory))?;
+    refuse_inside(path, open.place.directory())?;
     write_private(path, render(invocation, open, kind).as_bytes())
 }
 
@@ -44,10 +45,18 @@ fn render(invocation: &Invocation, open: &OpenRepository, kind: &str) -> String 
     let repository = &open.repository;
     let config = repository.config();
     let access = repository.access();
-    let directory = open.directory.canonicalize();
-    let location = directory.unwrap_or_else(|_| open.directory.clone());
-    let location = location.display().to_string();
+    let place = open.place.absolute();
+    let location = place.to_string();
     let quoted = text::quoted(&location);
+    let reach = match place {
+        Place::Directory(_) => {
+            "Make the repository reachable: mount it, or copy its directory. Any path will do."
+        }
+        Place::Bucket(_) => {
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile) for the bucket. A copy \
+             of all\n     objects in a directory will do as well: give that directory with -r."
+        }
+    };
     let unlock = match kind {
         "passphrase" => String::new(),
         _ => " --key-file KEY".to_owned(),
@@ -74,7 +83,7 @@ Where the {kind} is kept (write it down here; not the {kind} itself):
 
 On a new machine
   1  Install icecore {version} or newer.
-  2  Make the repository reachable: mount it, or copy its directory. Any path will do.
+  2  {reach}
   3  Look:      icecore snapshots -r {quoted}{unlock}
   4  Check:     icecore check -r {quoted}{unlock}
   5  Read:      icecore ls latest --source NAME -r {quoted}{unlock}

@@ -10,6 +10,7 @@ mod kit;
 mod log;
 mod output;
 mod patterns;
+mod place;
 mod process;
 mod text;
 mod ui;
@@ -27,6 +28,7 @@ use invocation::Invocation;
 use jiff::tz::TimeZone;
 use log::{Level, LogFile};
 use output::{Output, Report};
+use place::Requests;
 use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,6 +84,7 @@ fn execute(arguments: Arguments) -> Exit {
         name,
         &[("version", json!(env!("CARGO_PKG_VERSION")))],
     );
+    let requests = Arc::<Requests>::default();
     let result = match (log_error, process::watch_signals(&cancel)) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(CommandError::failed(error)),
@@ -94,6 +97,7 @@ fn execute(arguments: Arguments) -> Exit {
                 abrupt,
                 clock,
                 zone: TimeZone::system(),
+                requests: Arc::clone(&requests),
             },
             command,
         ),
@@ -106,6 +110,13 @@ fn execute(arguments: Arguments) -> Exit {
         // Whatever it broke: the cause is the request to stop.
         true => crate::monitor::Interrupted.into(),
         false => error,
+    });
+    let result = result.map(|mut report| {
+        let sent = requests
+            .sum()
+            .map(|sent| ("requests".to_owned(), json!(sent)));
+        report.summary.extend(sent);
+        report
     });
     ui.clear();
     if let Err(error) = &result

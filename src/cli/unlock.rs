@@ -262,8 +262,8 @@ pub fn refuse_existing(path: &Path) -> CommandResult<()> {
 }
 
 /// Where a file with or about a key may not be written: beside what it opens, or over another file.
-pub fn refuse_unfit(path: &Path, repository: &Path) -> CommandResult<()> {
-    refuse_inside(path, Some(repository))?;
+pub fn refuse_unfit(path: &Path, repository: Option<&Path>) -> CommandResult<()> {
+    refuse_inside(path, repository)?;
     refuse_existing(path)
 }
 

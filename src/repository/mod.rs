@@ -45,8 +45,12 @@ use crate::format::slot::Unlock;
 use crate::format::wire::FormatError;
 use crate::id::RepositoryId;
 use crate::limits;
-use crate::store::{ObjectKey, Store, StoreError, StoreErrorKind, StoreExt, StoreResult};
+use crate::monitor::Cancel;
+use crate::store::{
+    ObjectKey, Pacing, SettlingStore, Store, StoreError, StoreErrorKind, StoreExt, StoreResult,
+};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An open repository.
 #[derive(Debug)]
@@ -95,6 +99,19 @@ pub struct InitOptions<'a> {
     pub cost: Argon2Parameters,
     /// The first credential's name.
     pub label: String,
+    /// How long a listing may lag behind a put on this store.
+    pub settle: Duration,
+}
+
+/// With the waits that a store whose listings lag needs.
+fn settled(store: Arc<dyn Store>, settle: Duration) -> Arc<dyn Store> {
+    match settle {
+        Duration::ZERO => store,
+        settle => {
+            let pacing = Pacing::system(Cancel::default());
+            Arc::new(SettlingStore::new(store, settle, pacing))
+        }
+    }
 }
 
 impl Repository {
@@ -106,6 +123,8 @@ impl Repository {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
+        let bare = store;
+        let store = settled(Arc::clone(&bare), options.settle);
         let key = object_key(layout::CONFIG.to_owned())?;
         if store.exists(&key)? {
             return Err(OpenError::Exists(store.location()));
@@ -132,12 +151,12 @@ impl Repository {
                 limits::CHUNK_BYTES_MAX as u32,
                 limits::CHUNK_BYTES_AVERAGE as u32,
             ],
-            settle_milliseconds: 0,
+            settle_milliseconds: u32::try_from(options.settle.as_millis()).unwrap_or(u32::MAX),
         };
         store.put(&key, &config.encode(&root))?;
         store.barrier()?;
         // Read back what was written, with what will be used to read it.
-        Self::open(store, options.unlock, entropy, clock)
+        Self::open(bare, options.unlock, entropy, clock)
     }
 
     /// Opens a repository with a passphrase or key.
@@ -150,6 +169,8 @@ impl Repository {
         let config = Self::config_of(&*store)?;
         let suite = config.suite().map_err(OpenError::Config)?;
         let access = keys::open_access(&*store, &config, suite, unlock)?;
+        let settle = Duration::from_millis(u64::from(config.settle_milliseconds));
+        let store = settled(store, settle);
         Ok(Self {
             store,
             config,

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum StoreErrorKind {
     /// There is no such object (or no repository directory).
     NotFound,
+    /// The place itself, a bucket, is not there.
+    NoStore,
     /// No right to do this.
     PermissionDenied,
     /// No space, quota or inodes left.
@@ -16,6 +18,9 @@ pub enum StoreErrorKind {
     Transient,
     /// The object is larger than the caller allows, or shorter than the range asked for.
     BadLength,
+    /// The store cannot or will not do this now: a certificate that is not trusted, another region,
+    /// an object in cold storage. Says nothing about the object.
+    Unavailable,
     /// Anything else; trying again will not help.
     Permanent,
 }
@@ -55,9 +60,45 @@ impl StoreError {
         }
     }
 
+    /// The same, with what the user can do about it, where the store knows better than the kind
+    /// tells.
+    pub fn with_remedy(self, remedy: String) -> Self {
+        let cause = self.source;
+        Self {
+            source: Box::new(Remedied { cause, remedy }),
+            ..self
+        }
+    }
+
+    /// What the user can do about it, where the store knows.
+    pub fn remedy(&self) -> Option<&str> {
+        let known = self.source.downcast_ref::<Remedied>();
+        known.map(|known| known.remedy.as_str())
+    }
+
     /// Whether the object is simply not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
+    }
+}
+
+/// A cause and what can be done about it. Not a field of every error: few know, and errors travel
+/// in every result.
+#[derive(Debug)]
+struct Remedied {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    remedy: String,
+}
+
+impl fmt::Display for Remedied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Remedied {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
     }
 }
 

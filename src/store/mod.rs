@@ -1,4 +1,4 @@
-//! Where objects live: a directory now, an S3 bucket next.
+//! Where objects live: a directory, or a prefix of an S3 bucket.
 //!
 //! A store knows keys and bytes. It cannot name a blob, a snapshot or a key of any cipher. What it
 //! must give, and no more (`format-spec/13-media.md`): atomic PUT, GET and DELETE of one key, and a
@@ -10,8 +10,11 @@ mod key;
 mod local;
 mod memory;
 mod pacing;
+mod probe;
 mod recording;
 mod retry;
+mod s3;
+mod settling;
 mod throttle;
 
 #[cfg(any(test, feature = "testing"))]
@@ -26,8 +29,13 @@ pub use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub use pacing::ManualTime;
 pub use pacing::Pacing;
+pub use probe::{Observed, PROBE_PREFIX, observe};
 pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
 pub use retry::{RetryPolicy, RetryStore};
+pub use s3::{
+    Addressing, CreateNew, Endpoint, Patience, S3Location, S3LocationError, S3Options, S3Store,
+};
+pub use settling::SettlingStore;
 pub use throttle::{Rates, ThrottledStore};
 
 use crate::env::Timestamp;

@@ -8,6 +8,7 @@ mod fuzz;
 mod processes;
 mod restoring;
 mod retention;
+mod s3;
 mod second_reader;
 mod support;
 mod terminal;

@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// The repository: a directory
+    /// The repository: a directory, or s3://BUCKET/PREFIX with what is needed to reach it, such as
+    /// "?endpoint=https://HOST&region=REGION&storage-class=STANDARD_IA"
     #[arg(short, long, global = true, env = "ICECORE_REPO", value_name = "REPO")]
     pub repo: Option<String>,
 

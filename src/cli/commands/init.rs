@@ -1,23 +1,26 @@
 //! `repo init`: a new repository and its recovery kit.
 
 use crate::cli::arguments::global::DryRunArgument;
-use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::commands::new_store::{MadeStore, NewStore};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
+use crate::cli::place::Place;
 use crate::cli::unlock::{Prompt, refuse_inside};
 use crate::crypto::{Argon2Parameters, Suite};
 use crate::env::{SystemClock, SystemEntropy};
-use crate::format::layout;
 use crate::format::slot::Unlock;
 use crate::repository::{InitOptions, Repository};
-use crate::store::LocalStore;
-use crate::units::{parse_size, seconds};
+use crate::units::{parse_duration, parse_size, seconds};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a lagging storage that can be asked for.
+const SETTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// What `statfs` calls a file system in memory.
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
@@ -37,6 +40,11 @@ pub struct InitArguments {
     #[arg(long, value_name = "FILE")]
     kit: Option<PathBuf>,
 
+    /// Wait this long where the storage shows new objects late [default: what a probe of a bucket
+    /// measures, 0 for a directory]
+    #[arg(long, value_name = "DURATION", value_parser = settle)]
+    settle: Option<Duration>,
+
     /// Cost of guessing the passphrase.
     #[command(flatten)]
     cost: CostArguments,
@@ -44,6 +52,15 @@ pub struct InitArguments {
     /// Whether anything is done.
     #[command(flatten)]
     dry_run: DryRunArgument,
+}
+
+/// An hour is more than any storage lags that can be used at all.
+fn settle(text: &str) -> Result<Duration, String> {
+    let settle = parse_duration(text).map_err(|error| error.to_string())?;
+    match settle <= SETTLE_MAX {
+        true => Ok(settle),
+        false => Err("at most 1h: every backup waits that long several times".to_owned()),
+    }
 }
 
 /// How expensive a passphrase is made to guess.
@@ -94,22 +111,24 @@ impl Cipher {
 
 /// Makes a repository.
 pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<Report> {
-    let directory = invocation.directory()?;
-    refuse_occupied(&directory)?;
+    let place = invocation.place()?;
     if let Some(kit) = &arguments.kit {
-        refuse_inside(kit, Some(&directory))?;
+        refuse_inside(kit, place.directory())?;
         if kit.exists() {
             let there = format!("there is a file at {} already", kit.display());
             return Err(CommandError::usage(there).hint("choose another --kit"));
         }
     }
+    let new = NewStore::look(invocation, &place)?;
     let cost = arguments.cost.parameters()?;
     if arguments.dry_run.dry_run {
-        return would_create(invocation, arguments, &directory);
+        return would_create(invocation, arguments, &place);
     }
     let unlock = invocation.unlock(Prompt::New)?;
     let started = Instant::now();
-    let open = create(invocation, arguments, &directory, &unlock, cost)?;
+    let made = new.make(invocation, arguments.settle)?;
+    let traits = made.traits;
+    let open = create(invocation, arguments, &place, made, &unlock, cost)?;
     let duration = started.elapsed();
 
     let config = open.repository.config();
@@ -118,13 +137,16 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         Unlock::Passphrase(_) => format!("argon2id {} MiB", cost.memory_kib >> 10),
         Unlock::Key(_) => "key file".to_owned(),
     };
-    let place = open.directory.display();
+    let location = open.place.to_string();
     invocation.output.line(&format!(
-        "created repository {} at {place}   cipher {suite} · {key}, {}",
+        "created repository {} at {location}   cipher {suite} · {key}, {}",
         config.repository.short(),
         seconds(duration),
     ));
     invocation.output.say(&format!("id {}", config.repository));
+    if let Some(traits) = &traits {
+        traits.tell(invocation);
+    }
     let kind = kit::secret_kind(&unlock);
     let path = kit::path(arguments.kit.as_deref(), &open);
     let written = kit::write(invocation, &open, kind, &path);
@@ -137,92 +159,66 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         "Without this {kind} nobody, we included, can restore. Printable kit: {}",
         path.display()
     ));
-    if let Some(volatile) = volatile(&directory) {
+    if let Some(volatile) = place.directory().and_then(volatile) {
         invocation.output.remark(&format!(
-            "{} is volatile ({volatile}): fine for a try, not for a backup",
-            directory.display()
+            "{place} is volatile ({volatile}): fine for a try, not for a backup"
         ));
     }
-    Ok(Report::with(json!({
+    let mut report = Report::with(json!({
         "repository_id": config.repository.to_string(),
-        "location": open.directory.display().to_string(),
+        "location": location,
         "cipher": suite,
         "unlocked_by": kind,
         "recovery_kit": path.display().to_string(),
+        "settle_seconds": f64::from(config.settle_milliseconds) / 1000.0,
         "duration_seconds": duration.as_secs_f64(),
-    })))
+    }));
+    if let Some(traits) = &traits {
+        let bucket = ("bucket".to_owned(), traits.describe());
+        report.summary.extend([bucket]);
+    }
+    Ok(report)
 }
 
 /// Nothing is asked for: a new passphrase would be typed in vain.
 fn would_create(
     invocation: &Invocation,
     arguments: &InitArguments,
-    directory: &Path,
+    place: &Place,
 ) -> CommandResult<Report> {
     let cipher = arguments.cipher.suite().name();
-    let place = directory.display().to_string();
     invocation.output.line(&format!(
         "would create a repository at {place}   cipher {cipher}"
     ));
     Ok(Report::with(
-        json!({ "dry_run": true, "location": place, "cipher": cipher }),
+        json!({ "dry_run": true, "location": place.to_string(), "cipher": cipher }),
     ))
 }
 
 fn create(
     invocation: &Invocation,
     arguments: &InitArguments,
-    directory: &Path,
+    place: &Place,
+    made: MadeStore,
     unlock: &Unlock,
     cost: Argon2Parameters,
 ) -> CommandResult<OpenRepository> {
-    let store = invocation.wrap_store(LocalStore::create(directory)?);
     let options = InitOptions {
         suite: arguments.cipher.suite(),
         unlock,
         cost,
         label: arguments.label.clone(),
+        settle: made.settle,
     };
     let entropy = Arc::new(SystemEntropy);
     invocation.ui.waiting("creating");
-    let created = Repository::init(store.store, &options, entropy, Arc::new(SystemClock));
+    let created = Repository::init(made.open.store, &options, entropy, Arc::new(SystemClock));
     invocation.ui.clear();
     Ok(OpenRepository {
         repository: created?,
-        traffic: store.traffic,
-        directory: directory
-            .canonicalize()
-            .unwrap_or_else(|_| directory.to_owned()),
+        traffic: made.open.traffic,
+        place: place.absolute(),
     })
-}
-
-/// A repository among other files would be lost or deleted with them. What an interrupted `init`
-/// left behind is no obstacle.
-fn refuse_occupied(directory: &Path) -> CommandResult<()> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(CommandError::file("look into", directory, &error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| CommandError::file("look into", directory, &error))?;
-        let name = entry.file_name();
-        if name == layout::CONFIG {
-            let there = format!("there is a repository at {} already", directory.display());
-            return Err(CommandError::new(ErrorKind::Refused, there)
-                .hint("icecore repo info shows it; choose another path for a new one"));
-        }
-        if name != "keys" && name != "lost+found" {
-            let occupied = format!(
-                "{} holds other files, such as {}",
-                directory.display(),
-                name.display()
-            );
-            return Err(CommandError::usage(occupied)
-                .hint("give an empty directory, or one that is not there yet"));
-        }
-    }
-    Ok(())
 }
 
 /// Why what is written here may not be there tomorrow.

@@ -141,7 +141,7 @@ impl NewSecretArguments {
             descriptor: self.new_passphrase_fd,
             key_file: self.new_key_file.clone(),
         };
-        invocation.read_secret(given, Prompt::New, &invocation.directory()?)
+        invocation.read_secret(given, Prompt::New, &invocation.place()?)
     }
 }
 
@@ -320,7 +320,7 @@ fn export(invocation: &Invocation, kit: Option<&Path>, dry_run: bool) -> Command
     let (open, kind) = opened_with(invocation)?;
     let path = kit::path(kit, &open);
     if dry_run {
-        refuse_unfit(&path, &open.directory)?;
+        refuse_unfit(&path, open.place.directory())?;
         let shown = path.display().to_string();
         invocation
             .output
@@ -368,7 +368,7 @@ fn test(invocation: &Invocation) -> CommandResult<Report> {
 
 fn generate(invocation: &Invocation, file: &Path, dry_run: bool) -> CommandResult<Report> {
     if invocation.global.repo.is_some() {
-        refuse_inside(file, Some(&invocation.directory()?))?;
+        refuse_inside(file, invocation.place()?.directory())?;
     }
     if dry_run {
         refuse_existing(file)?;

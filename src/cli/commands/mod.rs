@@ -15,6 +15,7 @@ pub mod key;
 pub mod ls;
 pub mod man;
 pub mod mount;
+pub mod new_store;
 pub mod overview;
 pub mod prune;
 pub mod repo;

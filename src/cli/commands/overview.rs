@@ -39,7 +39,7 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
     }
     output.line("");
     let state = match invocation.global.repo {
-        None => "no repository chosen: give -r DIRECTORY or set ICECORE_REPO".to_owned(),
+        None => "no repository chosen: give -r REPO or set ICECORE_REPO".to_owned(),
         Some(_) => state(invocation).unwrap_or_else(|error| error.message()),
     };
     output.line(&state);
@@ -54,7 +54,7 @@ fn state(invocation: &Invocation) -> CommandResult<String> {
     let name = format!(
         "repository {} at {}",
         config.repository.short(),
-        invocation.directory()?.display()
+        invocation.place()?
     );
     if Given::to_open(&invocation.global.unlock).is_empty() {
         return Ok(format!(

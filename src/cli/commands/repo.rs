@@ -39,7 +39,7 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
 
     let mut rows = vec![
         ("repository", config.repository.to_string()),
-        ("location", open.directory.display().to_string()),
+        ("location", open.place.to_string()),
         ("cipher", repository.suite().name().to_owned()),
         ("created", invocation.moment(config.created)),
         (
@@ -73,7 +73,7 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
     }
     Ok(Report::with(json!({
         "repository_id": config.repository.to_string(),
-        "location": open.directory.display().to_string(),
+        "location": open.place.to_string(),
         "cipher": repository.suite().name(),
         "created": config.created.to_rfc3339(),
         "bytes": size,

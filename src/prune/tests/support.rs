@@ -84,6 +84,7 @@ impl World {
             unlock: &unlock(),
             cost: Argon2Parameters::default(),
             label: "first".to_owned(),
+            settle: std::time::Duration::ZERO,
         };
         let store = Arc::new(world.store.clone());
         Repository::init(

@@ -3,12 +3,14 @@
 mod crashing;
 mod failing;
 mod full;
+mod lagging;
 mod reading;
 mod slow;
 
 pub use crashing::CrashingStore;
 pub use failing::{FailingStore, Fault, Timing};
 pub use full::FullStore;
+pub use lagging::LaggingStore;
 pub use reading::{LastByteFlippingStore, TruncatingStore};
 pub use slow::SlowStore;
 

@@ -22,8 +22,8 @@ fn done_and_usage() {
         .run(&["snapshot", "postgres://u:hunter2@h/d"])
         .expect(2);
     assert!(!refused.stderr.contains("hunter2"));
-    let s3 = world.run(&["-r", "s3://bucket/x", "snapshots"]).expect(2);
-    assert!(s3.stderr.contains("directories only"), "{}", s3.stderr);
+    let kind = world.run(&["-r", "gs://bucket/x", "snapshots"]).expect(2);
+    assert!(kind.stderr.contains("s3://"), "{}", kind.stderr);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn overview_without_a_repository() {
       icecore restore latest --target DIR  bring it back
       icecore check --read-data            prove that all of it can be read
 
-    no repository chosen: give -r DIRECTORY or set ICECORE_REPO
+    no repository chosen: give -r REPO or set ICECORE_REPO
     All commands and options: icecore --help
     ");
 }

@@ -34,6 +34,7 @@ pub fn init(store: Arc<dyn Store>) -> Result<Repository, OpenError> {
         unlock: &unlock(),
         cost: Argon2Parameters::default(),
         label: "test".into(),
+        settle: std::time::Duration::ZERO,
     };
     Repository::init(
         store,

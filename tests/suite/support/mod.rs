@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! What several chapters of the suite share.
 
+pub mod fault_proxy;
 pub mod library;
 pub mod random;
+pub mod s3_server;
 pub mod tree;
 
 /// Whether the longer versions are wanted: `ICECORE_LONG=1`.

@@ -287,7 +287,7 @@ fn parent(
 fn warn_same_disk(invocation: &Invocation, open: &OpenRepository, plans: &[Plan<'_>]) {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &std::path::Path| path.metadata().map(|metadata| metadata.dev()).ok();
-    let repository = device(&open.directory);
+    let repository = open.place.directory().and_then(device);
     let mut paths = plans.iter().flat_map(|plan| &plan.paths);
     if repository.is_some() && paths.any(|path| device(path) == repository) {
         invocation.output.warning(

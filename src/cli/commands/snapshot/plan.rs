@@ -3,6 +3,7 @@
 use crate::cli::commands::snapshot::SnapshotArguments;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
+use crate::cli::place::Place;
 use crate::source::environment::EnvironmentSource;
 use crate::source::exclude::ExcludeRules;
 use crate::source::files::FilesSource;
@@ -210,8 +211,10 @@ fn rules(
     if given.exclude_caches {
         rules.cache_directories();
     }
+    let place = invocation.place().ok();
+    let repository = place.as_ref().and_then(Place::directory);
     let own = [
-        (invocation.directory().ok(), "the repository itself"),
+        (repository.map(Path::to_owned), "the repository itself"),
         (invocation.cache_root(), "icecore's own cache"),
     ];
     for (directory, reason) in own {

@@ -1,0 +1,163 @@
+//! Where a repository is, as it was given, and how its store is reached.
+
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::invocation::{Invocation, OpenStore};
+use crate::cli::unlock::variable;
+use crate::env::SystemEntropy;
+use crate::format::layout;
+use crate::format::pack::PackClass;
+use crate::monitor::Monitor;
+use crate::store::{
+    LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, S3Location,
+    S3LocationError, S3Options, S3Store, Store, ThrottledStore,
+};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// Where a repository is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a directory.
+    Directory(PathBuf),
+    /// In a prefix of a bucket.
+    Bucket(Box<S3Location>),
+}
+
+impl Place {
+    /// Reads what was given with `-r`.
+    pub fn parse(name: &str) -> CommandResult<Self> {
+        match name.split_once("://").map(|(scheme, _)| scheme) {
+            None => Ok(Self::Directory(PathBuf::from(name))),
+            Some("s3") => Ok(Self::Bucket(Box::new(name.parse().map_err(bad_location)?))),
+            Some(scheme) => Err(CommandError::usage(format!(
+                "{} names no kind of repository; give a directory or s3://BUCKET/PREFIX",
+                crate::cli::text::line(&format!("{scheme}://"))
+            ))),
+        }
+    }
+
+    /// The directory, if it is one.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::Bucket(_) => None,
+        }
+    }
+
+    /// The same, understood from anywhere.
+    pub fn absolute(&self) -> Self {
+        match self {
+            Self::Directory(directory) => Self::Directory(
+                directory
+                    .canonicalize()
+                    .unwrap_or_else(|_| directory.clone()),
+            ),
+            bucket => bucket.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => directory.display().fmt(f),
+            Self::Bucket(location) => location.fmt(f),
+        }
+    }
+}
+
+fn bad_location(error: S3LocationError) -> CommandError {
+    let hint = match &error {
+        S3LocationError::Secret => {
+            "whoever lists processes sees it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             name a profile with profile=…; and change that secret, it was shown"
+        }
+        _ => {
+            "s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION&storage-class=CLASS, in quotes"
+        }
+    };
+    CommandError::usage(error).hint(hint)
+}
+
+/// The requests that were sent to buckets.
+#[derive(Debug, Default)]
+pub struct Requests(Mutex<Vec<Arc<AtomicU64>>>);
+
+impl Requests {
+    fn add(&self, counter: Arc<AtomicU64>) {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.push(counter);
+    }
+
+    /// How many so far; `None` where there is no bucket.
+    pub fn sum(&self) -> Option<u64> {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counters.iter().map(|count| count.load(Ordering::Relaxed));
+        (!counters.is_empty()).then(|| counts.sum())
+    }
+}
+
+impl Invocation {
+    /// Wraps a store: retries, limits, counters.
+    pub fn wrap_store<S: Store + 'static>(&self, bare: S) -> OpenStore {
+        let pacing = Pacing::system(self.cancel.clone());
+        let retrying = RetryStore::new(
+            bare,
+            RetryPolicy::default(),
+            pacing.clone(),
+            Arc::new(SystemEntropy),
+            Arc::clone(&self.ui) as Arc<dyn Monitor>,
+        );
+        let rates = Rates {
+            upload: self.global.limit_upload,
+            download: self.global.limit_download,
+        };
+        let counting = RecordingStore::counting(ThrottledStore::new(retrying, rates, pacing));
+        OpenStore {
+            traffic: counting.traffic(),
+            store: Arc::new(counting),
+        }
+    }
+
+    /// Opens the store of an existing repository.
+    pub fn open_store(&self) -> CommandResult<OpenStore> {
+        let directory = match self.place()? {
+            Place::Directory(directory) => directory,
+            Place::Bucket(location) => return Ok(self.wrap_store(self.open_bucket(&location)?)),
+        };
+        match LocalStore::open(&directory) {
+            Ok(local) => Ok(self.wrap_store(local)),
+            Err(error) if error.is_not_found() => {
+                let directory = directory.display();
+                let missing = format!("there is no repository at {directory}: no such directory");
+                Err(CommandError::new(ErrorKind::NoRepository, missing)
+                    .hint("look at -r and ICECORE_REPO; icecore repo init makes a new one"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Prepares the store of a bucket, with the credentials that the environment offers.
+    pub fn open_bucket(&self, location: &S3Location) -> CommandResult<S3Store> {
+        let text = |name| {
+            let (_, value) = variable(name)?;
+            value.into_string().ok()
+        };
+        let options = S3Options {
+            backblaze: text("B2_KEY_ID").zip(text("B2_APP_KEY").map(Zeroizing::new)),
+            ca: variable("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
+            // Contents of files. The rest is read by every command.
+            classed: [PackClass::Full, PackClass::Delta]
+                .map(|class| format!("{}/{}", layout::PACKS, class.name()))
+                .into(),
+            cancel: self.cancel.clone(),
+            ..S3Options::default()
+        };
+        let store = S3Store::open(location, &options)?;
+        self.requests.add(store.requests());
+        Ok(store)
+    }
+}
