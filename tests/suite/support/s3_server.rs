@@ -66,6 +66,8 @@ impl S3Server {
         runtime.spawn(async move {
             let http = Builder::new(TokioExecutor::new());
             while let Ok((socket, _)) = listener.accept().await {
+                // Without it an answer in two parts waits for the client's late acknowledgement.
+                socket.set_nodelay(true).unwrap();
                 let (http, service, tls) = (http.clone(), service.clone(), tls.clone());
                 // A connection that breaks off is the client's concern.
                 tokio::spawn(async move {
