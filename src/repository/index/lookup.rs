@@ -1,6 +1,6 @@
 //! Finding rows: by id, by pack, and all of them in order.
 
-use crate::format::blob::{BlobRow, Form};
+use crate::format::blob::{BlobKind, BlobRow, Form};
 use crate::format::wire::FormatError;
 use crate::id::{BlobId, PackId};
 use crate::limits;
@@ -32,6 +32,26 @@ impl Index {
 
     /// Like [`Self::lookup`], without the facts of packs.
     pub fn entries(&self, id: &BlobId) -> Result<Vec<Entry>, IndexError> {
+        self.check_readable("looking up an id")?;
+        let state = match self.recent.group(id) {
+            Ok(mut rows) => {
+                rows.retain(|entry| self.segment(entry.place.segment).is_some());
+                return Ok(rows);
+            }
+            Err(state) => state,
+        };
+        let entries = self.read_entries(id)?;
+        // Members of one group are asked for one after the other.
+        if entries
+            .iter()
+            .any(|entry| entry.row.kind == BlobKind::Group)
+        {
+            self.recent.keep_group(state, *id, &entries);
+        }
+        Ok(entries)
+    }
+
+    fn read_entries(&self, id: &BlobId) -> Result<Vec<Entry>, IndexError> {
         let mut entries = Vec::new();
         self.visit_id(Family::Blobs, id.as_bytes(), |place_segment, _, value| {
             let (row, pack) = parse_blob(id.as_bytes(), value)?;
@@ -84,12 +104,17 @@ impl Index {
     }
 
     fn read_listing(&self, place: Place) -> Result<Listing, EngineError> {
+        if let Some(listing) = self.recent.listing(place) {
+            return Ok(listing);
+        }
         let key = place_key(place);
         let engine = self.shelf(place.segment)?.engine();
         let value = engine
             .get(Family::Packs, &key)?
             .ok_or_else(|| FormatError::new("index cache row", "names a pack that is not there"))?;
-        Ok(parse_listing(place, None, &value)?)
+        let listing = parse_listing(place, None, &value)?;
+        self.recent.keep_listing(listing);
+        Ok(listing)
     }
 
     /// Visits all visible rows in order of their ids. Rows come without the facts of their packs:

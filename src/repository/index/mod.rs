@@ -20,6 +20,7 @@ mod engine;
 mod lookup;
 mod memory;
 mod opening;
+mod recent;
 mod shelf;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::id::{PackId, SegmentId, WriterId};
 use crate::limits;
 use crate::monitor::{Monitor, Silent};
 use crate::repository::index::engine::EngineError;
+use crate::repository::index::recent::Recent;
 use crate::repository::index::shelf::{Loaded, Shelf};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -186,6 +188,7 @@ pub struct Index {
     disk: Option<Shelf>,
     memory: Shelf,
     view: RwLock<View>,
+    recent: Recent,
     /// Whether new segments go to disk.
     writable: AtomicBool,
     warning: Mutex<Option<String>>,
@@ -360,6 +363,7 @@ impl Index {
         }
         // Memory cannot fail.
         let _ = self.memory.clear();
+        self.recent.forget();
         self.entry_bytes.store(0, Ordering::Relaxed);
         self.unreadable.store(false, Ordering::Relaxed);
     }
@@ -383,6 +387,7 @@ impl Index {
 
     fn change_view(&self, change: impl FnOnce(&mut View)) {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
+        self.recent.changed();
     }
 
     fn check_readable(&self, operation: &'static str) -> Result<(), IndexError> {

@@ -4,6 +4,7 @@ use crate::monitor::Monitor;
 use crate::repository::index::disk::{Disk, Layout};
 use crate::repository::index::engine::EngineError;
 use crate::repository::index::memory::Memory;
+use crate::repository::index::recent::Recent;
 use crate::repository::index::shelf::Shelf;
 use crate::repository::index::{Index, IndexOptions, MEMORY_NUMBERS, View};
 use std::error::Error;
@@ -33,6 +34,7 @@ pub(crate) fn open(options: &IndexOptions, monitor: &dyn Monitor) -> Index {
         disk,
         memory: Shelf::empty(Box::new(Memory::default()), MEMORY_NUMBERS..u32::MAX),
         view: RwLock::new(View::default()),
+        recent: Recent::default(),
         writable: AtomicBool::new(writable),
         warning: Mutex::new(None),
         unreadable: AtomicBool::new(false),

@@ -17,6 +17,10 @@ pub(super) type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 /// a metadata node with room to spare ([`limits::NODE_BYTES_MAX`]).
 const ATTRIBUTES_BYTES_MAX: usize = 512 << 10;
 
+/// Bytes in which the names of almost every file's attributes fit: clearing more costs more than
+/// asking.
+const ATTRIBUTE_LIST_BYTES_USUAL: usize = 512;
+
 /// Largest list of attribute names Linux gives, bytes.
 const ATTRIBUTE_LIST_BYTES_MAX: usize = 64 << 10;
 
@@ -129,16 +133,22 @@ pub(super) fn attributes_at(directory: &OwnedFd, name: &CStr) -> Result<(Attribu
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name.to_bytes());
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
-    let mut list = [0u8; ATTRIBUTE_LIST_BYTES_MAX];
-    let length = match rustix::fs::llistxattr(&path, &mut list[..]) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => 0,
+    let mut few = [0u8; ATTRIBUTE_LIST_BYTES_USUAL];
+    let mut all = Vec::new();
+    let names = match rustix::fs::llistxattr(&path, &mut few[..]) {
+        Ok(length) => &few[..length],
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => &[],
+        Err(Errno::RANGE) => {
+            all.resize(ATTRIBUTE_LIST_BYTES_MAX, 0);
+            let length = rustix::fs::llistxattr(&path, &mut all[..])?;
+            &all[..length]
+        }
         Err(errno) => return Err(errno),
     };
-    if length == 0 {
-        return Ok((Attributes::new(), true));
+    match names.is_empty() {
+        true => Ok((Attributes::new(), true)),
+        false => Ok(read_attributes(&path, names)),
     }
-    Ok(read_attributes(&path, &list[..length]))
 }
 
 fn read_attributes(path: &CStr, list: &[u8]) -> (Attributes, bool) {
