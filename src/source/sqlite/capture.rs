@@ -2,14 +2,19 @@
 
 use crate::entry::{Entry, Fact, Facts, Layout};
 use crate::monitor::Cancel;
-use crate::source::sqlite::checks::{Check, Verdict, count_rows, integer, run_check};
+use crate::source::sqlite::checks::{Check, RowCounts, Verdict, integer};
 use crate::source::sqlite::claim::Claim;
-use crate::source::sqlite::connection::{Database, interrupted, query_failure};
+use crate::source::sqlite::connection::{Database, failure, interrupted, query_failure};
+use crate::source::sqlite::direct::Direct;
+use crate::source::sqlite::examination::Examiner;
 use crate::source::sqlite::pages::Pages;
 use crate::source::sqlite::{Counts, companion, file_entry};
 use crate::source::sqlite::{facts, keys};
 use crate::source::{Consistency, Content, ContentEnd, Extent, SourceError};
 use rusqlite::Connection;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Above this size writers of a rollback-journal database notice the wait, bytes.
@@ -24,8 +29,10 @@ pub(crate) struct CaptureSettings {
 
 /// The bytes of a database, out of a read transaction that lasts as long as this value.
 pub(crate) struct DatabaseContent {
-    /// Ends its transaction and closes when dropped, before the claim goes.
-    connection: Connection,
+    /// Its connection ends its transaction and closes when dropped, before the claim goes.
+    examiner: Examiner,
+    /// Where the pages come from, if not from the connection. Let go of before the claim too.
+    direct: Option<Direct>,
     _claim: Option<Claim>,
     path: PathBuf,
     cancel: Cancel,
@@ -52,9 +59,11 @@ impl DatabaseContent {
         live_facts.extend(facts);
         let entry = file_entry(settings.name.clone(), &database.path, pages.image_bytes())?;
         let rollback = live_facts.get(keys::JOURNAL_MODE) != Some(&Fact::Text("wal".into()));
+        let direct = direct(&database, &pages)?;
         Ok(Self {
             blocks_writers: rollback && pages.image_bytes() > NOTICED_BYTES,
-            connection: database.connection,
+            examiner: Examiner::Waiting(database.connection),
+            direct,
             _claim: Some(database.claim),
             path: database.path,
             cancel: database.cancel,
@@ -80,7 +89,8 @@ impl DatabaseContent {
         live_facts.extend(facts);
         let entry = file_entry(settings.name.clone(), path, pages.image_bytes())?;
         Ok(Self {
-            connection,
+            examiner: Examiner::Waiting(connection),
+            direct: None,
             _claim: None,
             path: path.into(),
             cancel: cancel.clone(),
@@ -107,12 +117,14 @@ impl DatabaseContent {
         query_failure(operation, &self.path, error)
     }
 
-    fn check(&mut self) -> Result<Option<String>, SourceError> {
-        let verdict = run_check(&self.connection, self.settings.check)
-            .map_err(|error| self.failed("check", error))?;
-        let Some((verdict, name)) = verdict.zip(self.settings.check.name()) else {
-            return Ok(None);
-        };
+    /// The thread that had the connection died: a defect.
+    fn lost(&self) -> SourceError {
+        failure("check", &self.path, io::Error::other("the check died"))
+    }
+
+    /// Records what the check found; returns a fault.
+    fn record_check(&mut self, verdict: Option<Verdict>) -> Option<String> {
+        let (verdict, name) = verdict.zip(self.settings.check.name())?;
         let (result, fault) = match verdict {
             Verdict::Sound => ("ok".to_owned(), None),
             Verdict::Faulty(messages) => {
@@ -125,29 +137,24 @@ impl DatabaseContent {
             .insert(keys::CHECK.into(), Fact::Text(name.into()));
         self.facts
             .insert(keys::CHECK_RESULT.into(), Fact::Text(result));
-        Ok(fault)
+        fault
     }
 
-    fn count(&mut self) -> Result<Option<String>, SourceError> {
-        if self.settings.counts == Counts::Off {
-            return Ok(None);
-        }
-        let counts = count_rows(&self.connection)
-            .map_err(|error| self.failed("count the rows of", error))?;
+    /// Records the counts; returns a fault.
+    fn record_counts(&mut self, counts: Option<RowCounts>) -> Option<String> {
+        let counts = counts?;
         counts.describe(&mut self.facts);
-        Ok(counts
-            .damaged
-            .first()
-            .map(|table| format!("table {table} cannot be read")))
+        let table = counts.damaged.first()?;
+        Some(format!("table {table} cannot be read"))
     }
 
     /// Ends the transaction and looks whether others wrote since it began.
-    fn end(&mut self) -> Result<(), SourceError> {
-        let ended = self.connection.execute_batch("COMMIT");
+    fn end(&mut self, connection: &Connection) -> Result<(), SourceError> {
+        let ended = connection.execute_batch("COMMIT");
         ended.map_err(|error| self.failed("end the reading of", error))?;
         if let Some(before) = self.data_version {
-            let after = facts::data_version(&self.connection)
-                .map_err(|error| self.failed("query", error))?;
+            let after =
+                facts::data_version(connection).map_err(|error| self.failed("query", error))?;
             let written = Fact::Bool(after != before);
             self.facts.insert(keys::WRITTEN_MEANWHILE.into(), written);
             let wal_bytes = integer(wal_bytes(&self.path));
@@ -166,17 +173,33 @@ impl Content for DatabaseContent {
         if self.cancel.is_cancelled() {
             return Err(interrupted("read", &self.path));
         }
-        match self.pages.read(&self.connection, buffer) {
-            Ok(0) => Ok(Extent::End),
-            Ok(length) => Ok(Extent::Data(length)),
-            Err(error) => Err(self.failed("read", error)),
-        }
+        let length = match (&mut self.direct, self.examiner.connection()) {
+            (Some(direct), _) => {
+                self.examiner.start(&self.settings, &self.cancel);
+                let read = direct.read(buffer);
+                read.map_err(|error| failure("read", &self.path, error))?
+            }
+            (None, Some(connection)) => {
+                let read = self.pages.read(connection, buffer);
+                read.map_err(|error| query_failure("read", &self.path, error))?
+            }
+            (None, None) => return Err(self.lost()),
+        };
+        Ok(match length {
+            0 => Extent::End,
+            length => Extent::Data(length),
+        })
     }
 
     fn finish(mut self: Box<Self>) -> Result<ContentEnd, SourceError> {
-        let fault = self.check()?;
-        let damage = self.count()?;
-        self.end()?;
+        let examined = self.examiner.finish(&self.settings);
+        let examined = examined.ok_or_else(|| self.lost())?;
+        let verdict = examined.verdict;
+        let fault = self.record_check(verdict.map_err(|error| self.failed("check", error))?);
+        let counts = examined.counts;
+        let counts = counts.map_err(|error| self.failed("count the rows of", error))?;
+        let damage = self.record_counts(counts);
+        self.end(&examined.connection)?;
         let consistency = match fault.or(damage) {
             Some(message) => Consistency::Suspect(message),
             None => Consistency::Consistent,
@@ -209,6 +232,33 @@ fn begin_transaction(connection: &Connection) -> rusqlite::Result<(Pages, Facts,
     let pages = Pages::of(connection)?;
     let facts = facts::of_image(connection, &pages)?;
     Ok((pages, facts, data_version))
+}
+
+/// The image out of the file itself, where that is what the transaction sees.
+fn direct(database: &Database, pages: &Pages) -> Result<Option<Direct>, SourceError> {
+    let (connection, path) = (&database.connection, &database.path);
+    let query = |error| database.failed("query", error);
+    // Asked inside the transaction: before, it could have changed.
+    let is_logged = facts::journal_mode(connection).map_err(query)? == "wal";
+    let log = match is_logged.then(|| open_log(path)) {
+        None => None,
+        Some(Ok(log)) => Some(log),
+        Some(Err(_)) => return Ok(None),
+    };
+    // SQLite reads what cannot be read directly.
+    match database.claim.file(path) {
+        Ok(Some(file)) => Direct::of(connection, pages, file, log.as_ref()).map_err(query),
+        _ => Ok(None),
+    }
+}
+
+/// The log has no locks of its own that closing it could take away.
+fn open_log(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(companion(path, "-wal"))
 }
 
 fn wal_bytes(path: &Path) -> u64 {

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The first 16 bytes of every database that has a page.
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
@@ -21,8 +21,19 @@ const PAGE_BYTES_MIN: u64 = 512;
 type FileKey = (u64, u64);
 
 enum Holder {
-    Connections(usize),
+    Connections {
+        count: usize,
+        /// Opened beside the connections, and closed with the last of them.
+        files: Vec<Arc<File>>,
+    },
     RawLock,
+}
+
+impl Holder {
+    const NONE: Self = Self::Connections {
+        count: 0,
+        files: Vec::new(),
+    };
 }
 
 static HOLDERS: Mutex<BTreeMap<FileKey, Holder>> = Mutex::new(BTreeMap::new());
@@ -57,11 +68,37 @@ impl Claim {
     pub(crate) fn connection(path: &Path) -> io::Result<Self> {
         let mut holders = holders();
         let key = key_of(path)?;
-        match holders.entry(key).or_insert(Holder::Connections(0)) {
-            Holder::Connections(count) => *count += 1,
+        match holders.entry(key).or_insert(Holder::NONE) {
+            Holder::Connections { count, .. } => *count += 1,
             Holder::RawLock => return Err(held_here()),
         }
         Ok(Self { key })
+    }
+
+    /// The claimed file itself, to read beside the connection; `None` when another one is at `path`
+    /// by now. It stays open until the last connection of this process is closed, so that closing
+    /// it takes away no locks: whoever uses it must let go of it before this claim.
+    pub(crate) fn file(&self, path: &Path) -> io::Result<Option<Arc<File>>> {
+        let mut holders = holders();
+        let Some(Holder::Connections { files, .. }) = holders.get_mut(&self.key) else {
+            return Ok(None);
+        };
+        let is_claimed = |file: &File| {
+            let metadata = file.metadata();
+            metadata.is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.key)
+        };
+        if let Some(file) = files.iter().find(|file| is_claimed(file)) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        let file = Arc::new(file);
+        // Kept also where it is another one: SQLite may have opened that.
+        files.push(Arc::clone(&file));
+        Ok(is_claimed(&file).then_some(file))
     }
 
     /// Opens the file at `path` itself, for a lock of its own. Fails with
@@ -85,7 +122,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut holders = holders();
-        if let Some(Holder::Connections(count)) = holders.get_mut(&self.key)
+        if let Some(Holder::Connections { count, .. }) = holders.get_mut(&self.key)
             && *count > 1
         {
             *count -= 1;

@@ -130,6 +130,17 @@ pub(crate) fn stop_on_cancel(connection: &mut Connection, cancel: &Cancel) -> ru
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || cancel.is_cancelled()))
 }
 
+/// Makes every query on `connection` fail soon after either was set.
+pub(crate) fn stop_on_either(
+    connection: &mut Connection,
+    cancel: &Cancel,
+    stop: &Cancel,
+) -> rusqlite::Result<()> {
+    let (cancel, stop) = (cancel.clone(), stop.clone());
+    let either = move || cancel.is_cancelled() || stop.is_cancelled();
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(either))
+}
+
 /// A failed call outside SQLite.
 pub(crate) fn failure(operation: &'static str, path: &Path, error: io::Error) -> SourceError {
     SourceError {

@@ -1,9 +1,9 @@
 //! SQLite: one consistent capture of a live database while the application writes.
 //!
-//! The pages stream in file order through the `sqlite_dbpage` table inside one read transaction of
-//! a read-only connection, so that frames of the `-wal` are part of the image and no copy of the
-//! database ever lies on a disk. The engine's own check and the row counts run in the same
-//! transaction. In WAL mode writers do not notice; in rollback-journal mode they wait until the
+//! The pages stream in file order inside one read transaction of a read-only connection: from the
+//! file itself where that is what the transaction sees (`direct`), else, and for what the `-wal`
+//! has, through the `sqlite_dbpage` table. No copy of the database ever lies on a disk. The engine's
+//! own check and the row counts run in the same transaction, beside the pages where they can. In WAL mode writers do not notice; in rollback-journal mode they wait until the
 //! transaction ends, as for every other reader.
 //!
 //! The connection never checkpoints and never writes the database. A WAL reader creates the `-shm`
@@ -14,6 +14,8 @@ mod checks;
 mod claim;
 mod compact;
 mod connection;
+mod direct;
+mod examination;
 mod facts;
 pub mod keys;
 mod lock;
@@ -27,7 +29,7 @@ pub use claim::is_database;
 pub use connection::{Library, library};
 pub use lock::{ExclusiveFile, Occupant, lock_probe};
 
-pub(crate) use checks::{count_rows, run_check};
+pub(crate) use checks::{RowCounts, count_rows, run_check};
 pub(crate) use claim::Claim;
 pub(crate) use connection::stop_on_cancel;
 

@@ -7,7 +7,7 @@ const LOCK_OFFSET: u64 = 1 << 30;
 
 /// One page by its number. A plain scan would be a fifth faster but needs a statement that lives
 /// as long as the capture; this one is taken from the connection's cache for each read.
-const PAGE_QUERY: &str = "SELECT data FROM main.sqlite_dbpage WHERE pgno = ?1";
+pub(crate) const PAGE_QUERY: &str = "SELECT data FROM main.sqlite_dbpage WHERE pgno = ?1";
 
 /// Number of the page that holds SQLite's lock bytes in a database of this page size.
 pub(crate) fn lock_page(page_size: u32) -> u64 {

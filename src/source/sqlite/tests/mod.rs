@@ -4,6 +4,7 @@
 pub(crate) mod child;
 mod compacting;
 mod consistency;
+mod direct;
 mod locking;
 mod refusals;
 pub(crate) mod support;
