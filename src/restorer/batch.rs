@@ -8,6 +8,7 @@ use crate::monitor::{Cancel, Monitor};
 use crate::repository::{ReadError, Reader};
 use crate::restorer::compare::{Candidate, Names, is_zero, not_there};
 use crate::restorer::fetch::{Place, Receiver, Wanted};
+use crate::restorer::finish::{FileFailure, Finished, OpenFile, finish_all};
 use crate::target::files::{
     ExistingFile, TargetError, TargetFile, TargetPath, TargetResult, TargetRoot, Warning,
 };
@@ -20,30 +21,6 @@ const CHUNKS_MAX: usize = 65_536;
 
 /// Files open at a time.
 const FILES_MAX: usize = 512;
-
-/// A file of the batch, open for writing.
-struct OpenFile {
-    file: TargetFile,
-    path: TargetPath,
-    /// Path inside the snapshot.
-    shown: Vec<u8>,
-    entry: TreeEntry,
-    content: Child,
-    /// What is at its place, to copy from what is equal.
-    existing: Option<ExistingFile>,
-    failure: Mutex<Option<FileFailure>>,
-}
-
-/// Why a file was not restored.
-#[derive(Debug)]
-pub(super) enum FileFailure {
-    /// Part of its content is damaged or missing.
-    Damaged(String),
-    /// What was read back is not what was written.
-    Unproven(String),
-    /// It could not be written.
-    Target(TargetError),
-}
 
 /// What became of the files of a batch.
 #[derive(Debug, Default)]
@@ -248,27 +225,15 @@ impl<'x, 'a> Batch<'x, 'a> {
         if self.manner.verify {
             self.read_back()?;
         }
-        for open in std::mem::take(&mut self.files) {
-            let failure = open
-                .failure
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
-            match failure {
-                None => {
-                    let entry = &open.entry.entry;
-                    let warnings = self.target.commit_file(open.file, &open.path, entry)?;
+        let files = std::mem::take(&mut self.files);
+        for finished in finish_all(files, self.target, self.manner.workers) {
+            match finished? {
+                Finished::Whole(warnings) => {
                     self.outcome.warnings.extend(warnings);
                     self.outcome.files += 1;
                 }
-                Some(FileFailure::Damaged(message)) => {
-                    self.target.discard_file(open.file)?;
-                    self.outcome.damaged.push((open.shown, message));
-                }
-                // What is good of it is found again by the next attempt.
-                Some(FileFailure::Unproven(message)) => {
-                    self.outcome.unproven.push((open.shown, message));
-                }
-                Some(FileFailure::Target(error)) => return Err(error.into()),
+                Finished::Damaged(shown, why) => self.outcome.damaged.push((shown, why)),
+                Finished::Unproven(shown, why) => self.outcome.unproven.push((shown, why)),
             }
         }
         Ok(())

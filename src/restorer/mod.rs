@@ -16,6 +16,7 @@ mod compare;
 mod database;
 mod error;
 mod fetch;
+mod finish;
 mod run;
 mod single;
 

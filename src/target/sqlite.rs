@@ -35,6 +35,7 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Duration;
 
 /// Mode of a database nobody knows a mode for.
@@ -121,7 +122,7 @@ pub fn replace_database(
     if existing.is_some() {
         refuse_in_use(target)?;
     }
-    let proof = prove::prove_image(replacement.image, replacement.recorded, cancel)?;
+    let proof = prove_and_sync(replacement, cancel)?;
     if !proof.is_sound() && !replacement.accept_damage {
         return Err(ReplaceError::Damaged {
             image: replacement.image.display().to_string(),
@@ -150,6 +151,24 @@ pub fn replace_database(
         removed,
         mode: dress.mode,
         owner_kept: dress.owner_kept,
+    })
+}
+
+/// Proves the image while the disk takes its bytes.
+fn prove_and_sync(
+    replacement: &Replacement<'_>,
+    cancel: &Cancel,
+) -> Result<ImageProof, ReplaceError> {
+    let image = replacement.image;
+    let file = File::open(image).map_err(|error| files("open", image, error))?;
+    std::thread::scope(|scope| {
+        let syncing = Builder::new().spawn_scoped(scope, || file.sync_data());
+        let proof = prove::prove_image(image, replacement.recorded, cancel);
+        // A failure is told once: the sync that follows would not see it.
+        if let Ok(Ok(Err(error))) = syncing.map(ScopedJoinHandle::join) {
+            return Err(files("sync", image, error));
+        }
+        proof
     })
 }
 

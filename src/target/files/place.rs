@@ -89,6 +89,18 @@ pub(super) fn open_partial(
     name: &CStr,
     size: u64,
 ) -> Result<(OwnedFd, bool), Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let create = || {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let descriptor = rustix::fs::openat(directory, name, flags, mode)?;
+        rustix::fs::ftruncate(&descriptor, size)?;
+        Ok((descriptor, true))
+    };
+    // Left-overs are rare: looked for only where they are in the way.
+    match create() {
+        Err(Errno::EXIST) => {}
+        other => return other,
+    }
     match open_plain(directory, name) {
         Ok(Some(descriptor)) if is_our_private(&descriptor) => {
             rustix::fs::ftruncate(&descriptor, size)?;
@@ -97,11 +109,7 @@ pub(super) fn open_partial(
         Err(Errno::NOENT) => {}
         Ok(_) | Err(_) => rustix::fs::unlinkat(directory, name, AtFlags::empty())?,
     }
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let descriptor = rustix::fs::openat(directory, name, flags, mode)?;
-    rustix::fs::ftruncate(&descriptor, size)?;
-    Ok((descriptor, true))
+    create()
 }
 
 /// Where `name` is, without opening or following it.

@@ -2,7 +2,9 @@
 
 use crate::entry::{Fact, Facts};
 use crate::monitor::{Cancel, Interrupted};
-use crate::source::sqlite::{Check, Claim, Verdict, count_rows, keys, run_check, stop_on_cancel};
+use crate::source::sqlite::{
+    Check, Claim, RowCounts, Verdict, count_rows, keys, run_check, stop_on_cancel,
+};
 use crate::target::sqlite::ImageProof;
 use crate::target::sqlite::error::{ReplaceError, files};
 use rusqlite::config::DbConfig;
@@ -11,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::thread::{Builder, ScopedJoinHandle};
 
 /// Most differences that are told.
 const DIFFERENCES_MAX: usize = 10;
@@ -32,8 +35,7 @@ pub(crate) fn prove_image(
     }
     let claim = Claim::connection(image).map_err(|error| files("open", image, error))?;
     let mut proof = ImageProof::default();
-    let result = open_immutable(image, cancel)
-        .and_then(|connection| examine(&connection, metadata.len(), recorded, &mut proof));
+    let result = examine(image, metadata.len(), recorded, cancel, &mut proof);
     drop(claim);
     match result {
         Ok(()) => Ok(proof),
@@ -82,7 +84,40 @@ fn percent_encoded(path: &Path) -> String {
     text
 }
 
+/// Rows are counted on a second connection while the first one checks: nobody writes the image.
 fn examine(
+    image: &Path,
+    length: u64,
+    recorded: &Facts,
+    cancel: &Cancel,
+    proof: &mut ImageProof,
+) -> rusqlite::Result<()> {
+    let connection = open_immutable(image, cancel)?;
+    let tables = match recorded.get(keys::TABLES) {
+        Some(Fact::Counts(tables)) => Some(tables),
+        _ => None,
+    };
+    std::thread::scope(|scope| {
+        let count = || open_immutable(image, cancel).and_then(|second| count_rows(&second));
+        let counting = tables.and_then(|_| Builder::new().spawn_scoped(scope, count).ok());
+        compare_size(&connection, length, recorded, proof)?;
+        match run_check(&connection, Check::Integrity)? {
+            Some(Verdict::Faulty(messages)) => proof.faults = messages,
+            Some(Verdict::NotPossible(reason)) => proof.check_not_possible = Some(reason),
+            Some(Verdict::Sound) | None => {}
+        }
+        if let Some(tables) = tables {
+            let found = match counting.map(ScopedJoinHandle::join) {
+                Some(Ok(found)) => found?,
+                _ => count_rows(&connection)?,
+            };
+            compare_counts(&found, tables, proof);
+        }
+        Ok(())
+    })
+}
+
+fn compare_size(
     connection: &Connection,
     length: u64,
     recorded: &Facts,
@@ -101,23 +136,10 @@ fn examine(
         let message = format!("{recorded} pages were recorded, the image has {pages}");
         proof.differences.push(message);
     }
-    match run_check(connection, Check::Integrity)? {
-        Some(Verdict::Faulty(messages)) => proof.faults = messages,
-        Some(Verdict::NotPossible(reason)) => proof.check_not_possible = Some(reason),
-        Some(Verdict::Sound) | None => {}
-    }
-    if let Some(Fact::Counts(tables)) = recorded.get(keys::TABLES) {
-        compare_counts(connection, tables, proof)?;
-    }
     Ok(())
 }
 
-fn compare_counts(
-    connection: &Connection,
-    recorded: &BTreeMap<String, u64>,
-    proof: &mut ImageProof,
-) -> rusqlite::Result<()> {
-    let found = count_rows(connection)?;
+fn compare_counts(found: &RowCounts, recorded: &BTreeMap<String, u64>, proof: &mut ImageProof) {
     for (table, rows) in recorded {
         let message = match found.tables.get(table) {
             Some(now) if now == rows => {
@@ -132,5 +154,4 @@ fn compare_counts(
             proof.differences.push(message);
         }
     }
-    Ok(())
 }
