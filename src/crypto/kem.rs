@@ -4,6 +4,7 @@
 //! nonce is zero and never repeats under the shared secret.
 
 use crate::crypto::kdf::Role;
+use crate::crypto::recall::recall;
 use crate::crypto::secret::SecretKey;
 use crate::crypto::suite::{NONCE_LENGTH, OpenError, Suite, TAG_LENGTH};
 use crate::env::{Entropy, EntropyError};
@@ -141,8 +142,11 @@ impl KemSecret {
         let (sealed, tag) = rest.split_at(32);
         let ciphertext =
             x_wing::Ciphertext::try_from(encapsulated).map_err(|_| KemError::Unwrap(OpenError))?;
-        let key = x_wing::DecapsulationKey::from(*self.0.expose());
-        let shared = SecretKey::from_bytes(key.decapsulate(&ciphertext).into());
+        let shared = recall(&[self.0.expose(), encapsulated], || {
+            let key = x_wing::DecapsulationKey::from(*self.0.expose());
+            Ok(key.decapsulate(&ciphertext).into())
+        });
+        let shared = SecretKey::from_bytes(shared?);
         let mut data = Zeroizing::new([0u8; 32]);
         data.copy_from_slice(sealed);
         let mut tag_bytes = [0; TAG_LENGTH];

@@ -5,6 +5,7 @@
 
 mod kdf;
 mod kem;
+pub mod recall;
 mod secret;
 mod sign;
 mod suite;

@@ -1,5 +1,6 @@
 //! Signatures: Ed25519 (RFC 8032), strict verification, over a context and the message.
 
+use crate::crypto::recall::recall;
 use crate::crypto::secret::SecretKey;
 use crate::env::{Entropy, EntropyError};
 use crate::id::cbor_bytes;
@@ -59,12 +60,16 @@ impl VerifyingKey {
         message: &[u8],
         signature: &[u8; SIGNATURE_LENGTH],
     ) -> Result<(), SignError> {
-        ed25519_dalek::VerifyingKey::from_bytes(&self.0)
-            .and_then(|key| {
-                let signature = ed25519_dalek::Signature::from_bytes(signature);
-                key.verify_strict(&signed_bytes(context, message), &signature)
-            })
-            .map_err(|_| SignError)
+        let asked: [&[u8]; 4] = [&self.0, context.as_bytes(), message, signature];
+        let verified = recall(&asked, || {
+            ed25519_dalek::VerifyingKey::from_bytes(&self.0)
+                .and_then(|key| {
+                    let signature = ed25519_dalek::Signature::from_bytes(signature);
+                    key.verify_strict(&signed_bytes(context, message), &signature)
+                })
+                .map(|()| [1; 32])
+        });
+        verified.map(drop).map_err(|_| SignError)
     }
 }
 

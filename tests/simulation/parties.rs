@@ -120,7 +120,7 @@ pub fn run_party(
         random: Random::new(seed ^ (number as u64 + 1) << 48),
         promises,
     };
-    let begins = at_work.random.time(17);
+    let begins = at_work.random.time(16);
     at_work.time().sleep(begins);
     let Some(repository) = at_work.open() else {
         return;
@@ -185,7 +185,7 @@ impl AtWork<'_> {
             sleeper: &time,
         };
         let mut options = PruneOptions {
-            max_unused: [0.0, 0.3][self.random.below(2) as usize],
+            max_unused: [0.0, 0.0, 0.3][self.random.below(3) as usize],
             dead_after: DEAD_AFTER,
             wait: Duration::from_secs(300),
             grace: Duration::from_secs(self.random.below(2) * 20),
@@ -242,7 +242,8 @@ impl AtWork<'_> {
         let Ok((list, _)) = repository.list_snapshots() else {
             return;
         };
-        let Some(id) = list.hidden.first().map(|snapshot| snapshot.id) else {
+        let chosen = self.random.below(list.hidden.len() as u64) as usize;
+        let Some(id) = list.hidden.get(chosen).map(|snapshot| snapshot.id) else {
             return;
         };
         if undo(repository, &[id]).is_ok() {

@@ -56,6 +56,8 @@ pub struct Fate {
     pub fails_one_in: u64,
     /// One call in so many takes minutes; 0: none.
     pub pauses_one_in: u64,
+    /// It stands still for so long before this call: others do all their work meanwhile.
+    pub stalls: Option<(u64, Duration)>,
     /// How far its clock is off.
     pub clock_off: i64,
 }
@@ -66,7 +68,11 @@ impl Fate {
         Self {
             crashes_at: random.one_in(4).then(|| 10 + random.below(150)),
             fails_one_in: [0, 0, 25, 60][random.below(4) as usize],
-            pauses_one_in: [0, 30, 60, 120][random.below(4) as usize],
+            pauses_one_in: [0, 0, 60, 120][random.below(4) as usize],
+            stalls: (random.one_in(2)).then(|| {
+                let call = 5 + random.below(90);
+                (call, Duration::from_secs(1 << random.below(10)))
+            }),
             clock_off: (random.below(11) as i64 - 5) * hour,
         }
     }
@@ -146,6 +152,11 @@ impl Core {
             takes += pace.time(20);
         }
         state.made[party] += 1;
+        if let Some((call, stalled)) = fate.stalls
+            && call == state.made[party]
+        {
+            takes += stalled;
+        }
         let ready = state.now + i64::try_from(takes.as_nanos()).unwrap();
         state.turns[party] = Turn::Waiting(ready);
         if state.running == Some(party) {

@@ -33,9 +33,20 @@ pub struct Base {
     pub contents: BTreeMap<SnapshotId, BTreeMap<String, Vec<u8>>>,
 }
 
-/// A page file and small files, from a small pool: much of it is what others stored, or what is
-/// just being deleted.
+/// Seeds of the contents that every schedule begins with.
+const WITHDRAWN: u64 = 3;
+const VISIBLE: u64 = 4;
+
+/// What a writer saves: often all that a prune is just deleting.
 pub fn files(random: &mut Random) -> Files {
+    match random.one_in(3) {
+        true => drawn(&mut Random::new(WITHDRAWN)),
+        false => drawn(random),
+    }
+}
+
+/// A page file and small files, from a small pool: much of it is what others stored.
+fn drawn(random: &mut Random) -> Files {
     let mut pages = noise(1, 16 << 10);
     let version = random.below(4);
     if version > 0 {
@@ -78,6 +89,8 @@ pub fn plain(files: &Files) -> BTreeMap<String, Vec<u8>> {
 pub fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
     BASE.get_or_init(|| {
+        // The same records are verified and opened in every schedule.
+        icecore::crypto::recall::begin();
         let time = ManualTime::default();
         time.advance(Duration::from_secs(1_700_000_000));
         let clock = Arc::new(time.clone());
@@ -85,8 +98,8 @@ pub fn base() -> &'static Base {
         let repository = create(Arc::new(store.clone()), "base", clock.clone());
         let mut contents = BTreeMap::new();
         let mut ids = Vec::new();
-        for seed in [3, 4] {
-            let files = files(&mut Random::new(seed));
+        for seed in [WITHDRAWN, VISIBLE] {
+            let files = drawn(&mut Random::new(seed));
             time.advance(Duration::from_secs(60));
             let id = take(&repository, &files);
             contents.insert(id, plain(&files));
