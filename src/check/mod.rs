@@ -8,6 +8,7 @@ mod data;
 mod findings;
 mod objects;
 mod places;
+mod references;
 mod scrub;
 mod select;
 mod subset;
@@ -57,7 +58,7 @@ pub struct CheckOptions {
     pub snapshots: Option<Vec<SnapshotId>>,
     /// Packs read at once: each takes one pack of memory, 34 MiB at most. 0 is taken as 1.
     pub workers: usize,
-    /// Where deltas are sorted by what they rest on; by default in memory.
+    /// Where what trees name, and deltas by what they rest on, are sorted; by default in memory.
     pub scratch: Scratch,
 }
 
@@ -134,7 +135,8 @@ pub fn check(
 ) -> Result<CheckReport, CheckError> {
     let mut objects = Findings::default();
     objects::check_objects(repository, &mut objects, monitor, cancel)?;
-    let mut survey = Survey::new(repository, index, options.snapshots.as_deref());
+    let chosen = options.snapshots.as_deref();
+    let mut survey = Survey::new(repository, index, chosen, &options.scratch);
     let mut surveyed = survey.run(&BadPlaces::default(), monitor, cancel)?;
     let selected = select::select(repository, &surveyed, options)?;
     let mut report = CheckReport {

@@ -3,6 +3,7 @@
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings};
 use crate::check::places::BadPlaces;
+use crate::check::references::References;
 use crate::check::view::{View, record_error_is_damage};
 use crate::check::walk::Walk;
 use crate::format::layout;
@@ -10,6 +11,7 @@ use crate::id::{PackId, SegmentId, SnapshotId};
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::repository::index::Index;
 use crate::repository::{Reader, Repository, Snapshot};
+use crate::spill::Scratch;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -22,6 +24,8 @@ pub(super) struct Survey<'a> {
     index: &'a Index,
     /// Only these snapshots.
     chosen: Option<&'a [SnapshotId]>,
+    /// Where references are sorted.
+    scratch: &'a Scratch,
     verified: HashSet<SegmentId>,
 }
 
@@ -34,6 +38,9 @@ pub(super) struct Surveyed {
     pub(super) snapshots: u64,
     pub(super) counts: PackCounts,
 }
+
+/// What a walk found, the packs that it needs, the snapshots walked.
+type Walked = (Findings, HashSet<PackId>, u64);
 
 /// Packs that are no damage, and still not as they should be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,11 +56,13 @@ impl<'a> Survey<'a> {
         repository: &'a Repository,
         index: &'a Index,
         chosen: Option<&'a [SnapshotId]>,
+        scratch: &'a Scratch,
     ) -> Self {
         Self {
             repository,
             index,
             chosen,
+            scratch,
             verified: HashSet::new(),
         }
     }
@@ -126,15 +135,52 @@ impl<'a> Survey<'a> {
         self.chosen.is_none_or(|chosen| chosen.contains(id))
     }
 
+    /// Walks all trees. The packs that are needed are known only where snapshots were chosen.
     fn walk(
         &self,
         view: &View,
         bad: &BadPlaces,
         monitor: &dyn Monitor,
         cancel: &Cancel,
-    ) -> Result<(Findings, HashSet<PackId>, u64), CheckError> {
+    ) -> Result<Walked, CheckError> {
+        let is_quick = self.chosen.is_none() && bad.is_empty();
+        let references = is_quick.then(|| References::new(self.scratch));
+        let (mut walked, references) = self.walk_trees(view, bad, references, monitor, cancel)?;
+        if let Some(references) = references {
+            let is_whole =
+                walked.0.is_empty() && references.all_resolve(self.index, view, cancel)?;
+            if !is_whole {
+                (walked, _) = self.walk_trees(view, bad, None, monitor, cancel)?;
+            }
+        }
+        let (mut findings, needed, snapshots) = walked;
+        for (id, error) in &view.list.damaged {
+            if self.is_chosen(id) && record_error_is_damage(error) {
+                let cause = Cause {
+                    object: layout::snapshot(id),
+                    what: crate::explain::explain(error),
+                    blob: None,
+                };
+                findings.hurt_subtree(cause, *id, b"");
+            }
+        }
+        if self.chosen.is_none() && view.flags.damaged.is_empty() {
+            lost_snapshots(view, &mut findings);
+        }
+        Ok((findings, needed, snapshots))
+    }
+
+    /// With `references`, chunks are noted there and not looked for.
+    fn walk_trees(
+        &self,
+        view: &View,
+        bad: &BadPlaces,
+        references: Option<References>,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<(Walked, Option<References>), CheckError> {
         let reader = Reader::new(self.repository, self.index);
-        let mut walk = Walk::new(reader, view, bad, cancel);
+        let mut walk = Walk::new(reader, view, bad, cancel, references);
         let chosen = |snapshot: &&Snapshot| self.is_chosen(&snapshot.id);
         let snapshots: Vec<_> = view.list.visible.iter().filter(chosen).collect();
         let hidden: Vec<_> = match self.chosen {
@@ -156,22 +202,11 @@ impl<'a> Survey<'a> {
             walk.snapshot(snapshot.id, snapshot.root)?;
             monitor.advance(1);
         }
+        let references = walk.take_references();
         // What only hidden ones miss hurts no restore; a pack that is gone for good is named.
         findings.add_missing_packs(walk.findings);
-        for (id, error) in &view.list.damaged {
-            if self.is_chosen(id) && record_error_is_damage(error) {
-                let cause = Cause {
-                    object: layout::snapshot(id),
-                    what: crate::explain::explain(error),
-                    blob: None,
-                };
-                findings.hurt_subtree(cause, *id, b"");
-            }
-        }
-        if self.chosen.is_none() && view.flags.damaged.is_empty() {
-            lost_snapshots(view, &mut findings);
-        }
-        Ok((findings, walk.needed, snapshots.len() as u64))
+        let walked = (findings, walk.needed, snapshots.len() as u64);
+        Ok((walked, references))
     }
 
     /// Packs that segments list must be as long as they say. One that is not there is damage only

@@ -6,6 +6,7 @@
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings, MISSING};
 use crate::check::places::BadPlaces;
+use crate::check::references::{HEAD_BYTES, References};
 use crate::check::view::{View, store_error_is_damage};
 use crate::format::blob::{BlobKind, Form};
 use crate::format::layout;
@@ -20,9 +21,6 @@ use crate::tree::{DirectoryPart, Node, read_links, read_part};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-/// Bytes of a pack that a reader sees at first: without them none of its blobs can be opened.
-const HEAD_BYTES: u64 = 4096;
-
 /// A blob could not be had, and what is to blame.
 type Causes = Vec<Cause>;
 
@@ -34,7 +32,9 @@ pub(super) struct Walk<'a> {
     cancel: &'a Cancel,
     /// Nodes below which everything is whole: 10 to 20 MB a million.
     clean: CleanNodes,
-    /// Packs that what was walked rests on.
+    /// Where chunks are noted, to be resolved together; otherwise each is looked up at once.
+    references: Option<References>,
+    /// Packs that what was looked up rests on.
     pub(super) needed: HashSet<PackId>,
     pub(super) findings: Findings,
 }
@@ -89,6 +89,7 @@ impl<'a> Walk<'a> {
         view: &'a View,
         bad: &'a BadPlaces,
         cancel: &'a Cancel,
+        references: Option<References>,
     ) -> Self {
         Self {
             reader,
@@ -96,9 +97,15 @@ impl<'a> Walk<'a> {
             bad,
             cancel,
             clean: CleanNodes::default(),
+            references,
             needed: HashSet::new(),
             findings: Findings::default(),
         }
+    }
+
+    /// What was noted and is not resolved yet.
+    pub(super) fn take_references(&mut self) -> Option<References> {
+        self.references.take()
     }
 
     /// Walks a snapshot's tree.
@@ -348,6 +355,10 @@ impl<'a> Walk<'a> {
     }
 
     fn chunk(&mut self, id: BlobId, length: u64) -> Result<Causes, CheckError> {
+        if let Some(references) = &mut self.references {
+            references.note(id, length)?;
+            return Ok(Vec::new());
+        }
         let located = self.reader.index().lookup(&id)?;
         let of_length = |l: &Located| u64::from(l.row.plain) == length;
         let wrong = located

@@ -6,6 +6,7 @@ mod accumulate;
 mod chains;
 mod matrix;
 mod oracle;
+mod references;
 mod sharing;
 
 use crate::check::{CheckOptions, CheckReport, ReadData, check};
