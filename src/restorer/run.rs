@@ -113,7 +113,8 @@ pub fn restore(
         Some((_, node)) if options.below.is_empty() => place_of_file(target, node.name())?,
         _ => (target.to_path_buf(), None),
     };
-    let root = TargetRoot::open(&root_path, options.target)?;
+    let mut root = TargetRoot::open(&root_path, options.target)?;
+    root.begin(&[snapshot.id.0.as_slice(), &selection.path].concat())?;
     let below = make_below(&root, &options.below)?;
     let manner = Manner {
         workers: options.workers.max(1),
@@ -144,8 +145,8 @@ pub fn restore(
         None => restore.tree(reader, snapshot, cancel)?,
     }
     restore.flush()?;
-    root.sync()?;
     let mut restored = restore.finish();
+    root.end()?;
     restored.bytes_fetched = reader.fetched_bytes() - fetched_before;
     Ok(restored)
 }

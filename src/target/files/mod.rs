@@ -5,7 +5,8 @@
 //! without following any link. New files and links are made under a temporary name beside the
 //! final one and renamed, so that what was there stays whole until its replacement is. Order for
 //! the caller: directories from the top down, then everything else in any order and from several
-//! threads, then [`TargetRoot::finish_directory`] from the bottom up, then [`TargetRoot::sync`].
+//! threads, then [`TargetRoot::finish_directory`] from the bottom up; [`TargetRoot::begin`] before
+//! all that, [`TargetRoot::end`] after it.
 
 mod error;
 mod file;
@@ -14,6 +15,7 @@ mod metadata;
 mod path;
 mod place;
 mod reuse;
+mod unfinished;
 
 pub use error::{TargetError, TargetErrorKind, TargetResult, Warning};
 pub use file::TargetFile;
@@ -29,7 +31,7 @@ use crate::target::files::metadata::{ALL_MODE_BITS, Handle, Policy, Subject};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,6 +103,10 @@ pub struct TargetRoot {
     jail: Jail,
     path: PathBuf,
     options: TargetOptions,
+    /// A restore into this target did not finish.
+    is_doubtful: bool,
+    /// The mark of this one.
+    mark: Option<CString>,
 }
 
 impl TargetRoot {
@@ -122,6 +128,8 @@ impl TargetRoot {
             jail: Jail::new(root),
             path: path.to_owned(),
             options,
+            is_doubtful: false,
+            mark: None,
         })
     }
 
@@ -192,9 +200,9 @@ impl TargetRoot {
 
     /// Whether the policy keeps what looks the same and this does: a regular file of the same size
     /// and modification time (its content is not looked at), a link with the same text, a special
-    /// file of the same kind.
+    /// file of the same kind. Nothing, where a restore has not finished ([`TargetRoot::begin`]).
     pub fn is_done(&self, path: &TargetPath, entry: &Entry) -> TargetResult<bool> {
-        if !self.options.overwrite.keeps_equal() {
+        if !self.options.overwrite.keeps_equal() || self.is_doubtful {
             return Ok(false);
         }
         let directory = self.directory_of("look at", path)?;

@@ -95,6 +95,49 @@ fn a_killed_restore_resumes_and_trusts_no_byte() {
     assert!(number(&nothing, "bytes_fetched") < 1 << 20, "{nothing}");
 }
 
+/// What a power loss can leave: a file of the right size and time that holds nothing.
+fn tear(path: &Path) {
+    let file = File::options().write(true).open(path).unwrap();
+    let metadata = file.metadata().unwrap();
+    file.write_all_at(&vec![0; metadata.len() as usize], 0)
+        .unwrap();
+    file.set_modified(metadata.modified().unwrap()).unwrap();
+}
+
+#[test]
+fn after_a_restore_that_did_not_finish_no_file_is_believed_by_its_looks() {
+    let mut files = Tree::from([("zlarge.bin".to_owned(), tree::noise(7, BYTES))]);
+    // More than are open at a time, so that some have their names while others are written.
+    for number in 0..1200 {
+        files.insert(format!("many/{number:04}"), tree::noise(number, 3000));
+    }
+    let world = with_data(&files);
+    let out = world.path("out");
+    let named = || {
+        let named = fs::read_dir(out.join("data/many")).into_iter().flatten();
+        let named = named.map(|entry| entry.unwrap().path());
+        named.filter(|path| !path.to_string_lossy().contains(".icecore-"))
+    };
+    let mut child = start(world.command(&RESTORE));
+    let began = Instant::now();
+    let is_time = || began.elapsed() > Duration::from_secs(100) || named().count() > 100;
+    assert!(kill_when(&mut child, is_time), "it was too fast");
+    for path in named() {
+        tear(&path);
+    }
+    world.run(&RESTORE).expect(0);
+    let found = tree::read(&out.join("data"));
+    assert_eq!(tree::differences(&files, &found), Vec::<String>::new());
+    let left: Vec<_> = fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["data"]);
+    // Finished, it believes again what looks right, and so is quick.
+    let nothing = world.run(&RESTORE).expect(0).summary();
+    assert!(number(&nothing, "bytes_fetched") < 1 << 20, "{nothing}");
+}
+
 #[test]
 fn a_killed_restore_of_a_database_resumes_and_trusts_no_byte() {
     let world = TestEnvironment::new();
