@@ -7,7 +7,6 @@ use crate::check::chains::Deltas;
 use crate::check::findings::{Cause, Findings};
 use crate::check::places::BadPlaces;
 use crate::check::select::Chosen;
-use crate::check::view::store_error_is_damage;
 use crate::check::walk::read_error_is_damage;
 use crate::env::Timestamp;
 use crate::format::blob::{BlobKind, BlobRow, Form, encode_rows};
@@ -277,7 +276,7 @@ impl<'a> PackReader<'a> {
             Ok(Some(bytes)) => return self.verify(chosen, &bytes),
             Ok(None) => "its bytes do not hash to its name".to_owned(),
             Err(error) if error.is_not_found() => return Ok(PackState::Vanished),
-            Err(error) if store_error_is_damage(&error) => crate::explain::explain(&error),
+            Err(error) if error.blames_object() => crate::explain::explain(&error),
             Err(error) => return Err(error.into()),
         };
         if !self.repository.store().exists(&key)? {

@@ -2,7 +2,6 @@
 
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings};
-use crate::check::view::store_error_is_damage;
 use crate::format::layout;
 use crate::limits;
 use crate::monitor::{Cancel, Monitor, Unit};
@@ -74,7 +73,7 @@ fn check_object(
         Err(Fault::Bad(ObjectFault::Unknown | ObjectFault::Foreign)) => return Ok(false),
         // Withdrawn meanwhile.
         Err(Fault::Unreadable(error)) if error.is_not_found() => return Ok(false),
-        Err(Fault::Unreadable(error)) if !store_error_is_damage(&error) => {
+        Err(Fault::Unreadable(error)) if !error.blames_object() => {
             return Err(error.into());
         }
         Err(Fault::Unreadable(error)) => findings.add_error(info.key.as_str(), &error),

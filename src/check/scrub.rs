@@ -3,7 +3,6 @@
 
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Damage, Findings};
-use crate::check::view::store_error_is_damage;
 use crate::format::document::Config;
 use crate::format::layout;
 use crate::format::record::checksum_holds;
@@ -173,7 +172,7 @@ fn scrub_object(store: &dyn Store, info: &ObjectInfo) -> Result<Scrubbed, StoreE
     match result {
         Ok(fault) => Ok(Scrubbed::Read(fault)),
         Err(error) if error.is_not_found() => Ok(Scrubbed::Passed),
-        Err(error) if store_error_is_damage(&error) => {
+        Err(error) if error.blames_object() => {
             Ok(Scrubbed::Read(Some(crate::explain::explain(&error))))
         }
         Err(error) => Err(error),

@@ -11,7 +11,7 @@ use crate::id::{PackId, SegmentId, SnapshotId};
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::repository::index::Index;
 use crate::repository::{Flags, RecordLoadError, Repository, Snapshot, SnapshotList};
-use crate::store::{StoreError, StoreErrorKind, StoreExt};
+use crate::store::StoreExt;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -33,16 +33,10 @@ pub(super) struct View {
     pub(super) packs: HashMap<(PackClass, PackId), StoredPack>,
 }
 
-/// Whether a failed read says that the object is bad, rather than that the store could not answer.
-pub(super) fn store_error_is_damage(error: &StoreError) -> bool {
-    use StoreErrorKind::{BadLength, NotFound, Permanent};
-    matches!(error.kind, BadLength | NotFound | Permanent)
-}
-
-/// The same of a record.
+/// Whether a failed read says that a record is bad, rather than that the store could not answer.
 pub(super) fn record_error_is_damage(error: &RecordLoadError) -> bool {
     match error {
-        RecordLoadError::Store(error) => store_error_is_damage(error),
+        RecordLoadError::Store(error) => error.blames_object(),
         _ => true,
     }
 }

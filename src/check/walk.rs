@@ -7,7 +7,7 @@ use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings, MISSING};
 use crate::check::places::BadPlaces;
 use crate::check::references::{HEAD_BYTES, References};
-use crate::check::view::{View, store_error_is_damage};
+use crate::check::view::View;
 use crate::format::blob::{BlobKind, Form};
 use crate::format::layout;
 use crate::format::node::{Child, NodeKind};
@@ -466,7 +466,7 @@ fn unlisted(blob: BlobId) -> Cause {
 /// Whether a failed read says something about the blob.
 pub(super) fn read_error_is_damage(error: &ReadError) -> bool {
     match error {
-        ReadError::Store(error) => store_error_is_damage(error),
+        ReadError::Store(error) => error.blames_object(),
         error => error.is_damage(),
     }
 }

@@ -71,6 +71,10 @@ impl Follower {
             Ok(()) => {}
             Err(SessionError::Store(error)) => return Err(ReadError::Store(error)),
             Err(SessionError::Index(error)) => return Err(ReadError::Index(error)),
+            // What was not read may be where the blob is now.
+            Err(SessionError::Record(RecordLoadError::Store(error))) if !error.blames_object() => {
+                return Err(ReadError::Store(error));
+            }
             // Said by whoever lists records; here the blob is what matters.
             Err(_) => {}
         }

@@ -76,6 +76,12 @@ impl StoreError {
         known.map(|known| known.remedy.as_str())
     }
 
+    /// Whether it says that the object is bad, rather than that the store could not answer.
+    pub fn blames_object(&self) -> bool {
+        use StoreErrorKind::{BadLength, NotFound, Permanent};
+        matches!(self.kind, BadLength | NotFound | Permanent)
+    }
+
     /// Whether the object is simply not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
