@@ -10,7 +10,7 @@ use crate::id::BlobId;
 use crate::repository::{ReadError, Reader};
 use crate::tree::{ContentCursor, Piece};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of the parent's list kept behind and read ahead of the place looked for, and how many
@@ -28,8 +28,8 @@ const RETRIED: u32 = 8;
 pub(super) struct Kin {
     sketcher: Arc<Sketcher>,
     relatives: Arc<Mutex<Relatives>>,
-    /// Chunks in a row that are no difference to what is in their place.
-    misses: AtomicU32,
+    /// Whether a chunk was no difference to what is in its place, since a predecessor was found.
+    has_missed: AtomicBool,
     /// How often a predecessor was found and the shift learned from it.
     found: AtomicU32,
 }
@@ -38,6 +38,8 @@ pub(super) struct Kin {
 pub(super) struct Search {
     /// The parent's chunk in the same place.
     near: Option<BlobId>,
+    /// Whether to try that.
+    is_tried: bool,
     /// Where that is in the parent's file.
     place: u64,
     /// Whether to make a sketch: short streams do without.
@@ -63,12 +65,7 @@ impl Search {
     pub(super) fn candidates(&self, sketch: Option<&Sketch>) -> [Option<BlobId>; 2] {
         let alike = sketch.and_then(|sketch| self.kin.relatives().best(sketch, self.place));
         let alike = alike.map(|relative| relative.id);
-        let misses = self.kin.misses.load(Ordering::Relaxed);
-        let is_tried = misses < MISSES_MAX || misses.is_multiple_of(RETRIED);
-        if self.near.is_some() && !is_tried {
-            self.miss();
-        }
-        let near = self.near.filter(|near| is_tried && Some(*near) != alike);
+        let near = (self.near).filter(|near| self.is_tried && Some(*near) != alike);
         [alike, near]
     }
 
@@ -76,20 +73,20 @@ impl Search {
     /// nothing any more.
     pub(super) fn miss(&self) {
         if self.kin.found.load(Ordering::Relaxed) == self.found {
-            self.kin.misses.fetch_add(1, Ordering::Relaxed);
+            self.kin.has_missed.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// How many chunks beside its place to look for the next chunk, after so many misses in a row: what
-/// was put in or taken out before it moved it by a few.
-fn probe(misses: u32) -> isize {
-    let misses = match misses < MISSES_MAX {
-        true => misses,
-        false => misses / RETRIED,
+/// How many chunks beside its place to look for the next chunk, at this turn after a miss: what was
+/// put in or taken out before it moved it by a few.
+fn probe(turn: u32) -> isize {
+    let turn = match turn < MISSES_MAX {
+        true => turn,
+        false => turn / RETRIED,
     };
-    let step = (misses % 8).div_ceil(2) as isize;
-    match misses % 2 {
+    let step = (turn % 8).div_ceil(2) as isize;
+    match turn % 2 {
         0 => step,
         _ => -step,
     }
@@ -117,6 +114,9 @@ pub(super) struct StreamParent<'s> {
     window: VecDeque<Piece>,
     /// New offset less old offset.
     shift: i64,
+    /// Chunks looked for since the first miss: counted here, where they come in order, for what
+    /// workers report comes in bursts.
+    turn: u32,
     hints: Option<Hints<'s>>,
     kin: Arc<Kin>,
 }
@@ -135,13 +135,14 @@ impl<'s> StreamParent<'s> {
         let kin = Kin {
             sketcher: Arc::clone(sketcher),
             relatives: relatives.unwrap_or_default(),
-            misses: AtomicU32::new(0),
+            has_missed: AtomicBool::new(false),
             found: AtomicU32::new(0),
         };
         Self {
             cursor: is_there.then(|| ContentCursor::new(reader, before)),
             window: VecDeque::new(),
             shift: 0,
+            turn: 0,
             hints,
             kin: Arc::new(kin),
         }
@@ -159,11 +160,15 @@ impl<'s> StreamParent<'s> {
         let here = self
             .window
             .partition_point(|piece| piece.offset + piece.length <= middle);
-        let misses = self.kin.misses.load(Ordering::Relaxed);
-        let near = here.checked_add_signed(probe(misses));
+        self.turn = match self.kin.has_missed.load(Ordering::Relaxed) {
+            true => self.turn.saturating_add(1),
+            false => 0,
+        };
+        let near = here.checked_add_signed(probe(self.turn));
         let near = near.and_then(|number| self.window.get(number));
         Ok(Search {
             near: near.and_then(|piece| piece.chunk),
+            is_tried: self.turn < MISSES_MAX || self.turn.is_multiple_of(RETRIED),
             place,
             is_sketched: self.hints.is_some(),
             found: self.kin.found.load(Ordering::Relaxed),
@@ -205,7 +210,7 @@ impl<'s> StreamParent<'s> {
         if let Some(old) = stored.follows.and_then(|id| self.old_offset(id, place)) {
             self.shift = (offset as i64).saturating_sub(old as i64);
             self.kin.found.fetch_add(1, Ordering::Relaxed);
-            self.kin.misses.store(0, Ordering::Relaxed);
+            self.kin.has_missed.store(false, Ordering::Relaxed);
         }
         if let Some(hints) = &mut self.hints {
             hints.push(Relative {
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn probes_spread_around_the_place() {
-        let probes = |misses: &[u32]| -> Vec<isize> { misses.iter().copied().map(probe).collect() };
+        let probes = |turns: &[u32]| -> Vec<isize> { turns.iter().copied().map(probe).collect() };
         assert_eq!(
             probes(&[0, 1, 2, 3, 4, 5, 6, 7, 8]),
             [0, -1, 1, -2, 2, -3, 3, -4, 0]
