@@ -1,7 +1,7 @@
 //! Answers of costly functions that depend on nothing but what they are asked, remembered.
 //!
 //! Only for simulations, which ask the same things a million times: without the feature `planted`,
-//! which no released program has, and until [`begin`] is called, everything is computed.
+//! which no released program has, and until `begin` is called, everything is computed.
 
 #[cfg(feature = "planted")]
 mod kept {
