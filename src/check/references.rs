@@ -5,6 +5,7 @@
 //! that looks every chunk up says what is missing, and which paths that hurts.
 
 use crate::check::CheckError;
+use crate::check::places::reaches;
 use crate::check::view::View;
 use crate::crypto::Role;
 use crate::format::blob::{BlobKind, Form};
@@ -21,9 +22,6 @@ const REFERENCE: usize = 37;
 
 /// A pass over all rows costs as much as looking up this share of them.
 const ROWS_A_LOOKUP: u64 = 16;
-
-/// Bytes of a pack that a reader sees at first: without them none of its blobs can be opened.
-pub(super) const HEAD_BYTES: u64 = 4096;
 
 /// What trees name.
 pub(super) struct References {
@@ -133,14 +131,8 @@ impl Packs {
 
     /// Whether a row's pack is there and reaches as far as the row.
     fn gives(&self, entry: &Entry) -> bool {
-        let Some((there, listed)) = self.sizes.get(&entry.place) else {
-            return false;
-        };
-        let end = match entry.row.form {
-            Form::Member { .. } => 0,
-            _ => u64::from(entry.row.offset) + u64::from(entry.row.stored),
-        };
-        *there >= end.max(HEAD_BYTES.min(*listed))
+        let sizes = self.sizes.get(&entry.place);
+        sizes.is_some_and(|(there, listed)| reaches(&entry.row, *there, *listed))
     }
 }
 

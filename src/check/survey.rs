@@ -39,8 +39,16 @@ pub(super) struct Surveyed {
     pub(super) counts: PackCounts,
 }
 
-/// What a walk found, the packs that it needs, the snapshots walked.
-type Walked = (Findings, HashSet<PackId>, u64);
+/// What walking all trees gave.
+struct Walked {
+    findings: Findings,
+    /// Packs that what was looked up rests on.
+    needed: HashSet<PackId>,
+    /// Visible snapshots that were walked.
+    snapshots: u64,
+    /// What was noted and is not resolved yet.
+    references: Option<References>,
+}
 
 /// Packs that are no damage, and still not as they should be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,11 +90,12 @@ impl<'a> Survey<'a> {
             return Err(CheckError::NoSuchSnapshot(missing));
         }
         for number in 1.. {
-            let (mut findings, needed, snapshots) = self.walk(&view, bad, monitor, cancel)?;
+            let walked = self.walk(&view, bad, monitor, cancel)?;
+            let (mut findings, snapshots) = (walked.findings, walked.snapshots);
             let counts = self.compare_packs(&view, &mut findings)?;
             findings.merge(segments);
             segments = Findings::default();
-            let needed = self.chosen.map(|_| needed);
+            let needed = self.chosen.map(|_| walked.needed);
             let surveyed = |view, findings| Surveyed {
                 view,
                 findings,
@@ -145,15 +154,14 @@ impl<'a> Survey<'a> {
     ) -> Result<Walked, CheckError> {
         let is_quick = self.chosen.is_none() && bad.is_empty();
         let references = is_quick.then(|| References::new(self.scratch));
-        let (mut walked, references) = self.walk_trees(view, bad, references, monitor, cancel)?;
-        if let Some(references) = references {
+        let mut walked = self.walk_trees(view, bad, references, monitor, cancel)?;
+        if let Some(references) = walked.references.take() {
             let is_whole =
-                walked.0.is_empty() && references.all_resolve(self.index, view, cancel)?;
+                walked.findings.is_empty() && references.all_resolve(self.index, view, cancel)?;
             if !is_whole {
-                (walked, _) = self.walk_trees(view, bad, None, monitor, cancel)?;
+                walked = self.walk_trees(view, bad, None, monitor, cancel)?;
             }
         }
-        let (mut findings, needed, snapshots) = walked;
         for (id, error) in &view.list.damaged {
             if self.is_chosen(id) && record_error_is_damage(error) {
                 let cause = Cause {
@@ -161,13 +169,13 @@ impl<'a> Survey<'a> {
                     what: crate::explain::explain(error),
                     blob: None,
                 };
-                findings.hurt_subtree(cause, *id, b"");
+                walked.findings.hurt_subtree(cause, *id, b"");
             }
         }
         if self.chosen.is_none() && view.flags.damaged.is_empty() {
-            lost_snapshots(view, &mut findings);
+            lost_snapshots(view, &mut walked.findings);
         }
-        Ok((findings, needed, snapshots))
+        Ok(walked)
     }
 
     /// With `references`, chunks are noted there and not looked for.
@@ -178,7 +186,7 @@ impl<'a> Survey<'a> {
         references: Option<References>,
         monitor: &dyn Monitor,
         cancel: &Cancel,
-    ) -> Result<(Walked, Option<References>), CheckError> {
+    ) -> Result<Walked, CheckError> {
         let reader = Reader::new(self.repository, self.index);
         let mut walk = Walk::new(reader, view, bad, cancel, references);
         let chosen = |snapshot: &&Snapshot| self.is_chosen(&snapshot.id);
@@ -202,11 +210,14 @@ impl<'a> Survey<'a> {
             walk.snapshot(snapshot.id, snapshot.root)?;
             monitor.advance(1);
         }
-        let references = walk.take_references();
         // What only hidden ones miss hurts no restore; a pack that is gone for good is named.
         findings.add_missing_packs(walk.findings);
-        let walked = (findings, walk.needed, snapshots.len() as u64);
-        Ok((walked, references))
+        Ok(Walked {
+            findings,
+            needed: walk.needed,
+            snapshots: snapshots.len() as u64,
+            references: walk.references,
+        })
     }
 
     /// Packs that segments list must be as long as they say. One that is not there is damage only

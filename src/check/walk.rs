@@ -5,8 +5,8 @@
 
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings, MISSING};
-use crate::check::places::BadPlaces;
-use crate::check::references::{HEAD_BYTES, References};
+use crate::check::places::{BadPlaces, reaches};
+use crate::check::references::References;
 use crate::check::view::View;
 use crate::format::blob::{BlobKind, Form};
 use crate::format::layout;
@@ -33,7 +33,7 @@ pub(super) struct Walk<'a> {
     /// Nodes below which everything is whole: 10 to 20 MB a million.
     clean: CleanNodes,
     /// Where chunks are noted, to be resolved together; otherwise each is looked up at once.
-    references: Option<References>,
+    pub(super) references: Option<References>,
     /// Packs that what was looked up rests on.
     pub(super) needed: HashSet<PackId>,
     pub(super) findings: Findings,
@@ -101,11 +101,6 @@ impl<'a> Walk<'a> {
             needed: HashSet::new(),
             findings: Findings::default(),
         }
-    }
-
-    /// What was noted and is not resolved yet.
-    pub(super) fn take_references(&mut self) -> Option<References> {
-        self.references.take()
     }
 
     /// Walks a snapshot's tree.
@@ -441,16 +436,11 @@ impl<'a> Walk<'a> {
         let Some(stored) = self.view.packs.get(&(located.class, located.pack)) else {
             return Some(MISSING.to_owned());
         };
-        let row = &located.row;
         let length = u64::from(located.pack_length);
-        let end = match row.form {
-            Form::Member { .. } => 0,
-            _ => u64::from(row.offset) + u64::from(row.stored),
-        };
-        if stored.size < end.max(length.min(HEAD_BYTES)) {
+        if !reaches(&located.row, stored.size, length) {
             return Some(format!("has {} bytes instead of {length}", stored.size));
         }
-        let bad = self.bad.contains(&located.pack, &row.id);
+        let bad = self.bad.contains(&located.pack, &located.row.id);
         bad.then(|| "is damaged".to_owned())
     }
 }

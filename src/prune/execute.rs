@@ -175,11 +175,13 @@ impl Round<'_> {
 
     /// After success: all that this round named is gone, and what others left may be too.
     fn clean_up(&self, pruned: &mut Pruned) -> Result<(), PruneError> {
-        self.repository.remove_prune_records(self.session.id())?;
+        let own = self.session.id();
+        self.repository.remove_prune_records(own)?;
+        let sessions = self.repository.list_sessions()?;
         if self.is_last {
-            pruned.leftovers += sweep_leftovers(self.repository, self.session.id())?.files;
+            pruned.leftovers += sweep_leftovers(self.repository, own, &sessions)?.files;
         }
-        sweep(self.repository, self.session.id(), self.context)
+        sweep(self.repository, own, &sessions, self.context)
     }
 
     /// After a failure: takes the flags down, as far as that is known to be right. Whether the

@@ -21,8 +21,8 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn sweep_leftovers(
     repository: &Repository,
     own: SessionId,
+    sessions: &[SessionState],
 ) -> Result<Swept, PruneError> {
-    let sessions = repository.list_sessions()?;
     let own = sessions.iter().find(|session| session.id == own);
     let Some(now) = own.and_then(|session| session.last_sign) else {
         return Ok(Swept::default());
@@ -33,13 +33,13 @@ pub(super) fn sweep_leftovers(
 }
 
 /// Removes what other sessions left and nobody needs. `fence`, `closed` and `hide` stay for ever.
+/// `sessions` were listed before: of one that has ended, every record was acknowledged by then.
 pub(super) fn sweep(
     repository: &Repository,
     own: SessionId,
+    sessions: &[SessionState],
     context: Context<'_>,
 ) -> Result<(), PruneError> {
-    // Sessions first: of one that has ended, every record was acknowledged before this list.
-    let sessions = repository.list_sessions()?;
     let flags = repository.load_flags()?;
     let is_over = |session: &SessionState| session.has_ended || flags.is_closed(session.id);
     let mut runs: BTreeMap<SessionId, Vec<&PruneRecord>> = BTreeMap::new();
@@ -69,7 +69,7 @@ pub(super) fn sweep(
             repository.remove_prune_records(session)?;
         }
     }
-    for session in &sessions {
+    for session in sessions {
         if planted::has(Bug::ClosedRemoved) {
             repository.remove_closed(session.id)?;
         }
