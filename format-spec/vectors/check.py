@@ -117,6 +117,10 @@ def derivation(data, given):
 
 
 def wrap(data, given):
+    if "host_key" in given:
+        need(len(data) == 72, "length")
+        associated = b"icecore 1 wrap" + given["context"]
+        return {"key": crypto.aead_open(given["suite"], given["host_key"], data[:24], associated, data[24:], "key")}
     need(len(data) == 1168, "length")
     ml_kem, _, x25519 = crypto.kem_keys(given["seed"])
     public = ml_kem.public_key().public_bytes_raw() + x25519
@@ -219,7 +223,7 @@ READERS = {
     "statement": lambda data, given: keys.read_statement(data, given["root"]), "links": links, "entries": entries,
     "names": lambda data, _: tree.check_names(cbor(["b"], data)),
 }
-HEX = {"key", "nonce", "associated_data", "slot", "salt", "seed", "context", "repository", "root", "name"}
+HEX = {"key", "host_key", "nonce", "associated_data", "slot", "salt", "seed", "context", "repository", "root", "name"}
 
 
 def read_all(folder):

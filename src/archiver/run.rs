@@ -321,9 +321,11 @@ impl History {
                 break;
             }
         }
+        // Names and content of a tree that cannot be opened are nothing to compare with.
+        let readable = parent.filter(|snapshot| snapshot.readable);
         Ok(Self {
             parent: parent.map(|snapshot| snapshot.id),
-            root: parent.map(|snapshot| snapshot.root),
+            root: readable.map(|snapshot| snapshot.root),
             heads,
         })
     }

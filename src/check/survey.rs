@@ -197,19 +197,15 @@ impl<'a> Survey<'a> {
         };
         let all = snapshots.len() + hidden.len();
         monitor.phase("snapshots", Unit::Items, Some(all as u64));
-        for snapshot in &snapshots {
+        for snapshot in snapshots.iter().filter(|snapshot| snapshot.readable) {
             if let Err(error) = snapshot.body(self.repository) {
                 walk.findings
                     .add_error(layout::snapshot(&snapshot.id), &error);
             }
-            walk.snapshot(snapshot.id, snapshot.root)?;
-            monitor.advance(1);
         }
+        walk.snapshots(&snapshots, monitor)?;
         let mut findings = std::mem::take(&mut walk.findings);
-        for snapshot in &hidden {
-            walk.snapshot(snapshot.id, snapshot.root)?;
-            monitor.advance(1);
-        }
+        walk.snapshots(&hidden, monitor)?;
         // What only hidden ones miss hurts no restore; a pack that is gone for good is named.
         findings.add_missing_packs(walk.findings);
         Ok(Walked {

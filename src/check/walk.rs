@@ -3,6 +3,8 @@
 //! A subtree that was found whole is not walked again: the work is that of the distinct nodes, and
 //! of the paths that are damaged.
 
+mod links;
+
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Findings, MISSING};
 use crate::check::places::{BadPlaces, reaches};
@@ -14,11 +16,12 @@ use crate::format::node::{Child, NodeKind};
 use crate::format::wire::FormatError;
 use crate::id::{BlobId, PackId, SnapshotId};
 use crate::limits;
-use crate::monitor::Cancel;
+use crate::monitor::{Cancel, Monitor};
+use crate::repository::gc::PackSource;
 use crate::repository::index::Located;
-use crate::repository::{ReadError, Reader};
+use crate::repository::{ReadError, Reader, Snapshot};
 use crate::tree::{DirectoryPart, Node, read_links, read_part};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 /// A blob could not be had, and what is to blame.
@@ -37,6 +40,8 @@ pub(super) struct Walk<'a> {
     /// Packs that what was looked up rests on.
     pub(super) needed: HashSet<PackId>,
     pub(super) findings: Findings,
+    /// Heads of packs, where only links can be opened.
+    heads: HashMap<PackId, PackSource<'a>>,
 }
 
 /// Nodes by eight bytes of a hash that nobody can foresee: that two of ten million have the same
@@ -100,11 +105,28 @@ impl<'a> Walk<'a> {
             references,
             needed: HashSet::new(),
             findings: Findings::default(),
+            heads: HashMap::new(),
         }
     }
 
+    /// Walks the trees of snapshots, as far as this credential opens them.
+    pub(super) fn snapshots(
+        &mut self,
+        snapshots: &[&Snapshot],
+        monitor: &dyn Monitor,
+    ) -> Result<(), CheckError> {
+        let (readable, closed): (Vec<&Snapshot>, Vec<&Snapshot>) =
+            snapshots.iter().partition(|snapshot| snapshot.readable);
+        for snapshot in &readable {
+            self.snapshot(snapshot.id, snapshot.root)?;
+            monitor.advance(1);
+        }
+        let closed = closed.iter().map(|snapshot| (snapshot.id, snapshot.root));
+        self.links(&closed.collect::<Vec<_>>())
+    }
+
     /// Walks a snapshot's tree.
-    pub(super) fn snapshot(&mut self, id: SnapshotId, root: BlobId) -> Result<(), CheckError> {
+    fn snapshot(&mut self, id: SnapshotId, root: BlobId) -> Result<(), CheckError> {
         let mut path = Vec::new();
         let mut stack = Vec::new();
         self.open(id, root, None, &path, 0, &mut stack)?;

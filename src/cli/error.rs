@@ -189,8 +189,13 @@ impl From<KeyError> for CommandError {
             KeyError::Concurrent | KeyError::LastCredential(_) | KeyError::NotErasable(_) => {
                 Self::new(ErrorKind::Refused, error)
             }
-            KeyError::NotFull(_) => Self::new(ErrorKind::Key, error)
-                .hint("unlock with a full credential: icecore key list -r … shows them"),
+            KeyError::Lacks(_) => Self::new(ErrorKind::Key, error).hint(
+                "unlock with such a one: icecore key list, with a full credential, shows them all",
+            ),
+            KeyError::SecretInUse => Self::new(ErrorKind::Usage, error)
+                .hint("every credential needs a secret of its own: icecore key generate FILE"),
+            KeyError::KeysOutside(_) => Self::new(ErrorKind::Refused, error)
+                .hint("give its key file to who needs it, or use a domain that is not erasable"),
             KeyError::NoSuchCredential(_) => {
                 Self::new(ErrorKind::Usage, error).hint("icecore key list shows their names")
             }

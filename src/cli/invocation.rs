@@ -14,7 +14,7 @@ use crate::format::slot::Unlock;
 use crate::id::SnapshotId;
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::index::{Index, IndexOptions};
-use crate::repository::{Repository, Snapshot};
+use crate::repository::{CredentialKind, Need, Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
 use crate::spill::Scratch;
 use crate::store::{Store, Traffic};
@@ -111,14 +111,23 @@ impl Invocation {
         let opened = Repository::open(store, &unlock, entropy, Arc::new(SystemClock));
         self.ui.clear();
         let mut repository = opened?;
-        if let Some(cache) = self.cache_directory(&repository) {
-            repository.remember_statements(&cache, &*self.ui);
+        let cache = self.cache_directory(&repository);
+        if let Some(cache) = &cache {
+            repository.remember_statements(cache, &*self.ui);
         }
+        repository.use_host_key(cache.as_deref(), &*self.ui)?;
         Ok(OpenRepository {
             repository,
             traffic,
             place,
         })
+    }
+
+    /// Opens the repository for what `what` names; fails at once where the credential may not.
+    pub fn open_repository_to(&self, need: Need, what: &str) -> CommandResult<OpenRepository> {
+        let open = self.open_repository()?;
+        open.repository.access().check_allowed(need, what)?;
+        Ok(open)
     }
 
     /// Where the cache of a repository lives; `None` when there is nowhere to put it.
@@ -185,10 +194,14 @@ impl Invocation {
                 .warn(&format!("{record}; nothing is deleted because of it"));
         }
         if list.foreign > 0 {
-            self.ui.warn(&format!(
-                "{} in domains that this credential does not hold",
-                text::counted(list.foreign as u64, "snapshot")
-            ));
+            let why = match repository.access().kind() {
+                Some(CredentialKind::WriteOnly) => {
+                    "of others, or from before this host lost its key"
+                }
+                _ => "in domains that this credential does not hold",
+            };
+            let foreign = text::counted(list.foreign as u64, "snapshot");
+            self.ui.warn(&format!("{foreign} {why}: not shown"));
         }
         let proofs = self.proofs(repository)?;
         let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
@@ -208,6 +221,18 @@ impl Invocation {
             proofs,
             damaged: list.damaged.len(),
         })
+    }
+
+    /// Says why a credential that opens no content sees labels only.
+    pub fn remark_on_labels(&self, repository: &Repository) {
+        let access = repository.access();
+        if access.check_allowed(Need::Read, "").is_err() {
+            let kind = access.kind().map_or("such", CredentialKind::name);
+            self.output.remark(&format!(
+                "Labels only: a {kind} credential opens no data, names or file lists; that takes a \
+                 full credential or a reader of the domain"
+            ));
+        }
     }
 
     /// The strongest and then newest proof of each snapshot, by somebody who can read it. One from

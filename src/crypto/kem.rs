@@ -164,7 +164,8 @@ impl KemSecret {
     }
 }
 
-fn wrap_data(context: &[u8]) -> Vec<u8> {
+/// What every wrapped key is bound to.
+pub(crate) fn wrap_data(context: &[u8]) -> Vec<u8> {
     [&b"icecore 1 wrap"[..], context].concat()
 }
 

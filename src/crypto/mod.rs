@@ -16,6 +16,7 @@ pub use kdf::{
     Argon2Parameters, IdKey, KdfError, Role, derive_role_key, key_commitment, passphrase_key,
     slot_key_from_secret,
 };
+pub(crate) use kem::wrap_data;
 pub use kem::{ENCAPSULATED_LENGTH, KemError, KemPublic, KemSecret, PUBLIC_LENGTH, WRAPPED_LENGTH};
 pub use secret::{SecretBytes, SecretKey};
 pub use sign::{SIGNATURE_LENGTH, SignError, SigningKey, VerifyingKey};

@@ -138,12 +138,15 @@ pub enum Recipient {
 pub const SYMMETRIC_LENGTH: usize = NONCE_LENGTH + 32 + TAG_LENGTH;
 
 impl Recipient {
+    /// The number of [`Self::Host`].
+    pub(in crate::format) const HOST: u8 = 3;
+
     /// Number in the encoding and in the wrap's context.
     pub fn number(&self) -> u8 {
         match self {
             Self::Domain(..) => 1,
             Self::Maintenance(..) => 2,
-            Self::Host(..) => 3,
+            Self::Host(..) => Self::HOST,
         }
     }
 
@@ -168,7 +171,7 @@ impl Recipient {
         match (number, length) {
             (1, WRAPPED_LENGTH) => Ok(Self::Domain(epoch, Box::new(reader.array()?))),
             (2, WRAPPED_LENGTH) => Ok(Self::Maintenance(epoch, Box::new(reader.array()?))),
-            (3, SYMMETRIC_LENGTH) => Ok(Self::Host(epoch, reader.array()?)),
+            (Self::HOST, SYMMETRIC_LENGTH) => Ok(Self::Host(epoch, reader.array()?)),
             _ => Err(reader.error(format!("unknown recipient {number} of {length} bytes"))),
         }
     }
@@ -308,7 +311,7 @@ impl Envelope {
     }
 }
 
-fn wrap_context(
+pub(in crate::format) fn wrap_context(
     repository: RepositoryId,
     domain: DomainTag,
     key: KeyId,
@@ -388,6 +391,28 @@ pub fn new_session_key(
     maintenance: &EpochPublic,
     entropy: &dyn Entropy,
 ) -> Result<(KeyEntry, SessionKey), KemError> {
+    let drawn = draw_session_key(
+        suite,
+        repository,
+        domain,
+        kind,
+        readers,
+        maintenance,
+        entropy,
+    );
+    drawn.map(|(entry, session_key, _)| (entry, session_key))
+}
+
+/// The same, with the key itself, for who has one more recipient to wrap it to.
+pub(in crate::format) fn draw_session_key(
+    suite: Suite,
+    repository: RepositoryId,
+    domain: DomainTag,
+    kind: KeyKind,
+    readers: &EpochPublic,
+    maintenance: &EpochPublic,
+    entropy: &dyn Entropy,
+) -> Result<(KeyEntry, SessionKey, SecretKey), KemError> {
     let key = SecretKey::random(entropy).map_err(KemError::Entropy)?;
     let id = KeyId(entropy.array().map_err(KemError::Entropy)?);
     let wrap = |to: &EpochPublic, recipient: u8| {
@@ -408,7 +433,7 @@ pub fn new_session_key(
         commit: session_key.commit,
         recipients,
     };
-    Ok((entry, session_key))
+    Ok((entry, session_key, key))
 }
 
 /// How a blob's bytes stand for its plaintext. Zero in every other sealed part.

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod document;
 pub mod entry;
 pub mod envelope;
+pub mod host_key;
 pub mod keyring;
 pub mod layout;
 pub mod node;

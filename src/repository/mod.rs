@@ -24,7 +24,8 @@ pub use holds::{HoldEntry, HoldError, Holds};
 pub use keeping::KeepError;
 pub(crate) use keeping::heads;
 pub use keys::{
-    Access, CredentialSummary, DomainKeys, DomainName, KeyError, NewCredential, NewKeys,
+    Access, CredentialKind, CredentialSummary, DomainKeys, DomainName, Grant, HOST_KEYS, KeyError,
+    Lack, Need, NewCredential, NewKeys,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
 pub use reader::{PackKeys, ReadError, Reader};

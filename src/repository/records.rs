@@ -106,13 +106,13 @@ impl Repository {
     where
         E: From<KeyError> + From<KemError> + From<EntropyError> + From<StoreError>,
     {
-        let domain = self.access.domain(None)?;
+        let (domain, readers) = self.access.record_domain()?;
         let (entry, key) = new_session_key(
             self.suite,
             self.config.repository,
-            domain.tag,
+            domain,
             KeyKind::Link,
-            &domain.readers,
+            readers,
             self.access.maintenance(),
             self.entropy(),
         )?;
@@ -120,7 +120,7 @@ impl Repository {
             object_type,
             suite: self.suite,
             repository: self.config.repository,
-            domain: domain.tag,
+            domain,
             keys: vec![entry],
         };
         let part = PlainPart {

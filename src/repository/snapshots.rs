@@ -2,6 +2,7 @@
 
 use crate::crypto::Role;
 use crate::env::Timestamp;
+use crate::format::certificate::Capabilities;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::record::Record;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub domain: DomainTag,
     /// When the store took it, where the store tells.
     pub stored: Option<Timestamp>,
+    /// Whether this credential opens its content. Maintenance sees labels only.
+    pub readable: bool,
     /// The root directory's links blob.
     pub root: BlobId,
     /// What retention and people need to know.
@@ -137,14 +140,17 @@ impl Repository {
         };
         let label = SnapshotLabel::decode(&label).map_err(content)?;
         let links = SnapshotLinks::decode(&links).map_err(content)?;
-        if self.access.id_key(record.envelope.domain).is_none() {
+        let domain = record.envelope.domain;
+        let reads = self.access.capabilities().includes(Capabilities::READ);
+        if reads && self.access.id_key(domain).is_none() {
             return Ok(None);
         }
         Ok(Some(Snapshot {
             id,
             writer: record.authorship.writer,
             session: record.authorship.session,
-            domain: record.envelope.domain,
+            readable: self.access.may_read(domain),
+            domain,
             stored: info.modified,
             root: links.root,
             label,

@@ -10,6 +10,7 @@ mod restoring;
 mod retention;
 mod s3;
 mod second_reader;
+mod stolen_host;
 mod support;
 mod terminal;
 mod tidy;

@@ -4,7 +4,7 @@ use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
-use crate::repository::Repository;
+use crate::repository::{HOST_KEYS, Repository};
 use crate::units::bytes;
 use clap::Subcommand;
 use serde_json::json;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub enum CacheCommand {
     /// Show where it is and how large
     Info,
-    /// Drop it; the next command reads the index anew
+    /// Drop it; the next command reads the index anew. A write-only host's own key stays
     Clear(DryRunArgument),
 }
 
@@ -31,11 +31,7 @@ pub fn run(invocation: &Invocation, command: &CacheCommand) -> CommandResult<Rep
             .output
             .say(&format!("would clear {} at {place}", bytes(size)));
     } else if let CacheCommand::Clear(_) = command {
-        match std::fs::remove_dir_all(&directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(CommandError::file("remove", &directory, &error)),
-        }
+        clear(&directory).map_err(|error| CommandError::file("remove", &directory, &error))?;
         invocation
             .output
             .say(&format!("cleared {} at {place}", bytes(size)));
@@ -47,6 +43,31 @@ pub fn run(invocation: &Invocation, command: &CacheCommand) -> CommandResult<Rep
     Ok(Report::with(
         json!({ "directory": place.to_string(), "bytes": size }),
     ))
+}
+
+/// Removes everything but the keys of this host: without them a write-only host could not find again
+/// what it stored, and would store all of it once more.
+fn clear(directory: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut is_empty = true;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name() == HOST_KEYS {
+            is_empty = false;
+        } else if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    match is_empty {
+        true => std::fs::remove_dir(directory),
+        false => Ok(()),
+    }
 }
 
 fn directory(invocation: &Invocation) -> CommandResult<PathBuf> {

@@ -8,7 +8,7 @@ use crate::cli::output::Report;
 use crate::cli::text;
 use crate::entry::EntryKind;
 use crate::format::blob::BlobKind;
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::SnapshotPath;
 use crate::tree::{Node, for_each_piece, read_directory};
 use clap::Args;
@@ -35,7 +35,7 @@ pub fn run(invocation: &Invocation, arguments: &CatArguments) -> CommandResult<R
             "cat writes a file's bytes: --json has no place for them",
         ));
     }
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "cat")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "cat")?;

@@ -11,8 +11,8 @@ use crate::cli::output::Report;
 use crate::cli::text;
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
-use crate::repository::Repository;
 use crate::repository::index::Index;
+use crate::repository::{Need, Repository};
 use crate::selector::Selector;
 use crate::units::{bytes, parse_duration, seconds};
 use clap::Args;
@@ -61,7 +61,11 @@ fn workers(invocation: &Invocation) -> usize {
 }
 
 fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let (need, what) = match arguments.read_data {
+        true => (Need::Read, "check --read-data"),
+        false => (Need::Structure, "check"),
+    };
+    let open = invocation.open_repository_to(need, what)?;
     let index = invocation.open_stale_index(&open.repository);
     let options = CheckOptions {
         read_data: match (arguments.read_data, arguments.subset) {

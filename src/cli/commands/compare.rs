@@ -13,7 +13,7 @@ use crate::compare::{
     LiveTotals, compare,
 };
 use crate::monitor::Monitor;
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::SnapshotPath;
 use crate::tree::{Node, read_directory};
 use crate::units::{bytes, count, seconds};
@@ -55,7 +55,7 @@ pub struct CompareArguments {
 
 /// Compares, reading what is live and of the repository only the tree.
 pub fn run(invocation: &Invocation, arguments: &CompareArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "compare")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "compare")?;

@@ -11,7 +11,7 @@ use crate::diff::{
     TableDifference, diff,
 };
 use crate::entry::{Aspect, Entry, EntryKind};
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::SnapshotPath;
 use crate::tree::Node;
 use crate::units::{bytes, count};
@@ -59,7 +59,7 @@ impl From<DiffError> for Stop {
 
 /// Compares two snapshots.
 pub fn run(invocation: &Invocation, arguments: &DiffArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "diff")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let (before, after) = (&arguments.before, &arguments.after);
     let resolve = |wanted| invocation.resolve_path(&set, wanted, &arguments.selection, "diff");

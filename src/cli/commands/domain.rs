@@ -7,7 +7,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::crypto::Argon2Parameters;
-use crate::repository::NewCredential;
+use crate::repository::{Need, NewCredential};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
@@ -63,7 +63,7 @@ pub fn run(invocation: &Invocation, command: &DomainCommand) -> CommandResult<Re
 }
 
 fn create(invocation: &Invocation, arguments: &CreateArguments) -> CommandResult<Report> {
-    let mut open = invocation.open_repository()?;
+    let mut open = invocation.open_repository_to(Need::Administer, "domain create")?;
     let name = &arguments.name;
     let unlock = match arguments.erasable {
         true => Some(arguments.new.read(invocation)?),
@@ -129,7 +129,7 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
 }
 
 fn destroy(invocation: &Invocation, name: &str, yes: bool, dry_run: bool) -> CommandResult<Report> {
-    let mut open = invocation.open_repository()?;
+    let mut open = invocation.open_repository_to(Need::Administer, "domain destroy")?;
     let shown = text::line(name);
     if dry_run {
         open.repository.check_destruction(name)?;

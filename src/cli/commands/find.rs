@@ -8,7 +8,7 @@ use crate::cli::output::Report;
 use crate::cli::patterns::Patterns;
 use crate::cli::text;
 use crate::entry::EntryKind;
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::tree::{Descend, Node, walk};
 use crate::units::bytes;
 use clap::Args;
@@ -33,7 +33,7 @@ pub struct FindArguments {
 /// Looks for names in snapshots, oldest first.
 pub fn run(invocation: &Invocation, arguments: &FindArguments) -> CommandResult<Report> {
     let patterns = Patterns::new(&arguments.patterns, arguments.ignore_case)?;
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "find")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let chosen = set.select(&arguments.selection, invocation);
     let index = invocation.open_index(&open.repository)?;

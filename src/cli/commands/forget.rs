@@ -9,6 +9,7 @@ use crate::cli::text;
 use crate::forget::{Decided, ForgetPlan, PolicyRequest, undo};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
+use crate::repository::Need;
 use crate::retention::{Decision, GroupBy, Policy, Verdict};
 use crate::selector::{Selector, TagPattern, Visibility};
 use crate::units::Span;
@@ -151,7 +152,7 @@ pub fn run(invocation: &Invocation, arguments: &ForgetArguments) -> CommandResul
         }
         _ => {}
     }
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Maintain, "forget")?;
     if !arguments.undo.is_empty() {
         let named = (&arguments.undo[..], &arguments.selection);
         return bring_back(invocation, &open, named, arguments.dry_run);
@@ -194,7 +195,7 @@ fn by_policy(
 
 /// Forgets everything older than an age.
 pub fn cleanup(invocation: &Invocation, arguments: &CleanupArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Maintain, "cleanup")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let policy = Policy {
         max: Some(arguments.older_than),

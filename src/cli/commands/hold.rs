@@ -7,7 +7,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::env::Timestamp;
-use crate::repository::HoldEntry;
+use crate::repository::{HoldEntry, Need};
 use crate::selector::{Selector, Visibility};
 use clap::Subcommand;
 use serde_json::json;
@@ -93,7 +93,7 @@ fn add(
     dry_run: bool,
 ) -> CommandResult<Report> {
     let end = end.map(|text| until(invocation, text)).transpose()?;
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Maintain, "hold add")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let everything = SelectionArguments::default();
     let (all, command) = (Visibility::All, "hold add");
@@ -173,7 +173,7 @@ fn release(
     reason: &str,
     dry_run: bool,
 ) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Maintain, "hold release")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let everything = SelectionArguments::default();
     let (all, command) = (Visibility::All, "hold release");

@@ -8,7 +8,7 @@ use crate::cli::text;
 use crate::entry::EntryKind;
 use crate::format::node::Child;
 use crate::id::BlobId;
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::SnapshotPath;
 use crate::tree::{Descend, Node, TreeError, find, walk};
 use crate::units::bytes;
@@ -33,7 +33,7 @@ pub struct LsArguments {
 
 /// Lists entries.
 pub fn run(invocation: &Invocation, arguments: &LsArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "ls")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "ls")?;

@@ -10,7 +10,7 @@ use crate::env::Timestamp;
 use crate::format::node::Child;
 use crate::id::BlobId;
 use crate::mount::{MountError, MountOptions, Object, mount};
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::SnapshotPath;
 use crate::units::parse_size;
 use clap::Args;
@@ -54,7 +54,7 @@ pub struct MountArguments {
 /// Mounts, and stays until it is unmounted.
 pub fn run(invocation: &Invocation, arguments: &MountArguments) -> CommandResult<Report> {
     let (wanted, place) = words(arguments)?;
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "mount")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let index = invocation.open_index(&open.repository)?;
     let reader = Reader::new(&open.repository, &index);

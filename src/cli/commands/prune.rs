@@ -7,7 +7,7 @@ use crate::cli::text;
 use crate::env::SystemSleeper;
 use crate::id::SessionId;
 use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
-use crate::repository::Repository;
+use crate::repository::{Need, Repository};
 use crate::spill::Scratch;
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
@@ -111,7 +111,7 @@ fn no_session(name: &str, open: &[SessionId]) -> CommandError {
 
 /// Prunes.
 pub fn run(invocation: &Invocation, arguments: &PruneArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Maintain, "prune")?;
     execute(invocation, &open, arguments)
 }
 

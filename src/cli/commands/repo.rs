@@ -6,6 +6,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::format::layout;
+use crate::repository::CredentialKind;
 use crate::store::StoreExt;
 use crate::units::bytes;
 use clap::Subcommand;
@@ -62,15 +63,17 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
     rows.push((
         "unlocked by",
         format!(
-            "{} (slot {})",
+            "{} (slot {}), {}",
             text::line(access.label()),
-            access.slot().short()
+            access.slot().short(),
+            access.kind().map_or("other", CredentialKind::name),
         ),
     ));
     rows.push(("domains", domains(&open.repository)));
     for (name, value) in rows {
         invocation.output.line(&format!("{name:<12} {value}"));
     }
+    invocation.remark_on_labels(&open.repository);
     Ok(Report::with(json!({
         "repository_id": config.repository.to_string(),
         "location": open.place.to_string(),

@@ -66,6 +66,7 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotsArguments) -> CommandRe
             }
         }
     }
+    invocation.remark_on_labels(&open.repository);
     let exit = match set.damaged {
         0 => Exit::Done,
         _ => Exit::Damage,

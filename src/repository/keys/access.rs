@@ -1,16 +1,18 @@
 //! An opened credential: which session keys it unwraps, which domains it names blobs in.
 
-use crate::crypto::{IdKey, KemSecret, SigningKey, VerifyingKey};
+use crate::crypto::{IdKey, KemError, KemSecret, SecretKey, SigningKey, VerifyingKey};
 use crate::format::certificate::Capabilities;
 use crate::format::document::EpochStatement;
 use crate::format::envelope::{
     Envelope, EpochPublic, KeyEntry, Recipient, SessionKey, UnwrapError, Unwrapper,
 };
+use crate::format::host_key::HostKey;
 use crate::format::keyring::{Bundle, DomainSecret, EpochSecret, Keyring, RingKey};
 use crate::format::record::Signer;
 use crate::id::{DomainTag, EpochTag, KeyId, SlotId, WriterId};
 use crate::repository::keys::KeyError;
 use crate::repository::keys::memory::SignedStatement;
+use crate::repository::keys::rights::Need;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +32,8 @@ pub struct Access {
     pub(super) statement: SignedStatement,
     /// The number of the statement that the repository shows, where a newer one is remembered.
     pub(super) replayed: Option<u64>,
+    /// C_w, of a credential that may not open what it writes.
+    pub(super) host: Option<HostKey>,
     id_keys: HashMap<DomainTag, IdKey>,
     unwrapped: Mutex<HashMap<KeyName, Arc<SessionKey>>>,
 }
@@ -67,6 +71,7 @@ impl Access {
             ring,
             statement,
             replayed: None,
+            host: None,
             id_keys,
             unwrapped: Mutex::default(),
         }
@@ -110,6 +115,11 @@ impl Access {
         }
     }
 
+    /// C_w, of a credential that may not open what it writes, once it was loaded.
+    pub(in crate::repository) fn host_key(&self) -> Option<&HostKey> {
+        self.host.as_ref()
+    }
+
     /// The id key of a domain, if this credential holds it.
     pub fn id_key(&self, domain: DomainTag) -> Option<&IdKey> {
         self.id_keys.get(&domain)
@@ -138,8 +148,30 @@ impl Access {
         }
     }
 
+    /// Whether this credential opens the content of a domain.
+    pub fn may_read(&self, domain: DomainTag) -> bool {
+        let opens = |secret: &DomainSecret| secret.tag == domain && !secret.epochs.is_empty();
+        self.domains().any(opens)
+    }
+
+    /// For whom a record is sealed that belongs to no domain: who reads the credential's default
+    /// domain, or the repository's where it holds none.
+    pub(in crate::repository) fn record_domain(
+        &self,
+    ) -> Result<(DomainTag, &EpochPublic), KeyError> {
+        self.check_standing()?;
+        let own = self.domains().map(|secret| secret.tag);
+        let all = self.statement().domains.iter().map(|public| public.tag);
+        own.chain(all)
+            .filter_map(|tag| self.statement().domain(tag))
+            .find(|public| !public.erased)
+            .map(|public| (public.tag, &public.current))
+            .ok_or_else(|| KeyError::NoSuchDomain(String::new()))
+    }
+
     /// The domain to write into: the named one, or the credential's default.
     pub fn domain(&self, name: Option<&str>) -> Result<DomainKeys, KeyError> {
+        self.check_allowed(Need::Write, "writing")?;
         self.check_standing()?;
         let wanted = name.unwrap_or("");
         let missing = || KeyError::NoSuchDomain(wanted.to_owned());
@@ -180,9 +212,8 @@ impl Access {
     }
 
     pub(super) fn full_ring(&self) -> Result<&Keyring, KeyError> {
-        self.ring
-            .as_ref()
-            .ok_or(KeyError::NotFull(self.bundle.writer))
+        self.check_allowed(Need::Administer, "what concerns all keys")?;
+        self.ring.as_ref().ok_or(KeyError::Missing("keyring"))
     }
 
     fn domain_secret(&self, domain: DomainTag, epoch: EpochTag) -> Option<&KemSecret> {
@@ -197,6 +228,32 @@ impl Access {
     fn maintenance_secret(&self, epoch: EpochTag) -> Option<&KemSecret> {
         let ring = self.ring.iter().flat_map(|ring| &ring.maintenance);
         find_epoch(self.bundle.maintenance.iter().chain(ring), epoch)
+    }
+}
+
+impl Access {
+    /// The key, where this credential is the recipient.
+    fn unwrap_as(
+        &self,
+        recipient: &Recipient,
+        envelope: &Envelope,
+        entry: &KeyEntry,
+    ) -> Option<Result<SecretKey, KemError>> {
+        let (suite, context) = (envelope.suite, envelope.wrap_context(entry, recipient));
+        Some(match recipient {
+            Recipient::Domain(epoch, wrapped) => {
+                let secret = self.domain_secret(envelope.domain, *epoch)?;
+                secret.unwrap(suite, &context, wrapped)
+            }
+            Recipient::Maintenance(epoch, wrapped) => {
+                let secret = self.maintenance_secret(*epoch)?;
+                secret.unwrap(suite, &context, wrapped)
+            }
+            Recipient::Host(tag, wrapped) => {
+                let host = self.host.as_ref().filter(|host| host.tag() == *tag)?;
+                host.unwrap(suite, &context, wrapped)
+            }
+        })
     }
 }
 
@@ -226,24 +283,12 @@ impl Unwrapper for Access {
         if let Some(key) = cached(&lock()) {
             return Ok(key);
         }
-        let (recipient, secret, wrapped) = entry
+        let unwrapped = entry
             .recipients
             .iter()
-            .find_map(|recipient| match recipient {
-                Recipient::Domain(epoch, wrapped) => {
-                    let secret = self.domain_secret(envelope.domain, *epoch)?;
-                    Some((recipient, secret, wrapped))
-                }
-                Recipient::Maintenance(epoch, wrapped) => {
-                    Some((recipient, self.maintenance_secret(*epoch)?, wrapped))
-                }
-                Recipient::Host(..) => None,
-            })
+            .find_map(|recipient| self.unwrap_as(recipient, envelope, entry))
             .ok_or(UnwrapError::NotARecipient(entry.id))?;
-        let context = envelope.wrap_context(entry, recipient);
-        let key = secret
-            .unwrap(envelope.suite, &context, wrapped)
-            .map_err(|error| UnwrapError::Damaged(entry.id, error))?;
+        let key = unwrapped.map_err(|error| UnwrapError::Damaged(entry.id, error))?;
         let key = SessionKey::committed(entry, &key)
             .map(Arc::new)
             .ok_or(UnwrapError::Commitment(entry.id))?;

@@ -4,15 +4,15 @@
 //! erases the domain everywhere, in copies and locked versions too. Chosen at creation, not later.
 
 use crate::crypto::SigningKey;
-use crate::format::certificate::Capabilities;
 use crate::format::document::EpochStatement;
 use crate::format::keyring::DomainSecret;
 use crate::format::slot::Unlock;
 use crate::id::DomainTag;
 use crate::repository::Repository;
 use crate::repository::keys::create::{new_domain, put_statement};
+use crate::repository::keys::holdings::Holdings;
 use crate::repository::keys::memory::SignedStatement;
-use crate::repository::keys::{KeyError, NewCredential};
+use crate::repository::keys::{CredentialKind, KeyError, NewCredential};
 
 /// A domain as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,12 @@ impl Repository {
             ..secret.clone()
         });
         self.replace_ring(ring)?;
-        let capabilities = Capabilities::READ.with(Capabilities::WRITE);
-        self.issue(new, capabilities, Some(&secret))?;
+        let capabilities = CredentialKind::Domain.capabilities();
+        let holdings = Holdings {
+            domains: vec![secret.clone()],
+            ..Holdings::default()
+        };
+        self.issue(new, capabilities, vec![secret.tag], holdings)?;
         self.reopen_access()
     }
 

@@ -6,14 +6,15 @@
 use crate::crypto::{Argon2Parameters, SigningKey};
 use crate::env::Timestamp;
 use crate::format::certificate::Capabilities;
-use crate::format::keyring::{Bundle, CredentialRecord, DomainSecret, Keyring};
+use crate::format::keyring::{Bundle, CredentialRecord, Keyring};
 use crate::format::layout;
 use crate::format::slot::{SlotOwner, Unlock};
 use crate::id::{DomainTag, ObjectId, SlotId, WriterId};
 use crate::repository::Repository;
 use crate::repository::keys::create::{new_writer, put_ring, put_slot};
+use crate::repository::keys::holdings::Holdings;
 use crate::repository::keys::load::slots;
-use crate::repository::keys::{KeyError, open_access};
+use crate::repository::keys::{CredentialKind, KeyError, open_access};
 use crate::store::StoreExt;
 
 /// A credential to be issued.
@@ -25,6 +26,39 @@ pub struct NewCredential<'a> {
     pub unlock: &'a Unlock,
     /// The cost, if that is a passphrase.
     pub cost: Argon2Parameters,
+}
+
+/// What a credential is issued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// Everything.
+    Full,
+    /// Saving snapshots in these domains, the first by default.
+    WriteOnly(Vec<String>),
+    /// Opening what these domains hold.
+    Reader(Vec<String>),
+    /// Forgetting, pruning, holding.
+    Maintenance,
+}
+
+impl Grant {
+    /// The kind of credential.
+    pub fn kind(&self) -> CredentialKind {
+        match self {
+            Self::Full => CredentialKind::Full,
+            Self::WriteOnly(_) => CredentialKind::WriteOnly,
+            Self::Reader(_) => CredentialKind::Reader,
+            Self::Maintenance => CredentialKind::Maintenance,
+        }
+    }
+
+    /// Its domains; none means that it is not bound to any.
+    pub fn domains(&self) -> &[String] {
+        match self {
+            Self::WriteOnly(domains) | Self::Reader(domains) => domains,
+            Self::Full | Self::Maintenance => &[],
+        }
+    }
 }
 
 /// A credential as `key list` shows it.
@@ -80,23 +114,58 @@ impl Repository {
 
     /// Issues another full credential and proves that it opens the repository.
     pub fn add_credential(&mut self, new: &NewCredential<'_>) -> Result<SlotId, KeyError> {
-        self.issue(new, Capabilities::FULL, None)
+        self.grant(new, &Grant::Full)
     }
 
-    /// Issues a credential; `domain` makes it one of that domain alone, without the keyring.
+    /// Issues a credential and proves that it opens the repository.
+    pub fn grant(&mut self, new: &NewCredential<'_>, grant: &Grant) -> Result<SlotId, KeyError> {
+        let tags = self.check_grant(grant)?;
+        let capabilities = grant.kind().capabilities();
+        let ring = self.access.full_ring()?;
+        let key = self.access.ring_key().ok_or(KeyError::Missing("keyring"))?;
+        let holdings = Holdings::of(capabilities, &tags, ring, key);
+        self.issue(new, capabilities, tags, holdings)
+    }
+
+    /// The tags of a grant's domains; fails where [`Repository::grant`] would for them. Changes
+    /// nothing.
+    pub fn check_grant(&self, grant: &Grant) -> Result<Vec<DomainTag>, KeyError> {
+        let ring = self.access.full_ring()?;
+        let tag = |name: &String| {
+            let found = ring.domains.iter().find(|domain| domain.name == *name);
+            match found {
+                None => Err(KeyError::NoSuchDomain(name.clone())),
+                Some(domain) if domain.erasable => Err(KeyError::KeysOutside(name.clone())),
+                Some(domain) => Ok(domain.tag),
+            }
+        };
+        grant.domains().iter().map(tag).collect()
+    }
+
+    /// Fails where a secret opens a credential already: nobody could say which is meant.
+    pub fn check_new_secret(&self, unlock: &Unlock) -> Result<(), KeyError> {
+        match open_access(self.store(), &self.config, self.suite, unlock) {
+            Ok(_) => Err(KeyError::SecretInUse),
+            Err(KeyError::WrongKey { .. } | KeyError::NoSuchSlot { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Issues a credential with what its bundle is to hold.
     pub(super) fn issue(
         &mut self,
         new: &NewCredential<'_>,
         capabilities: Capabilities,
-        domain: Option<&DomainSecret>,
+        tags: Vec<DomainTag>,
+        holdings: Holdings,
     ) -> Result<SlotId, KeyError> {
         self.check_new_credential(&new.label)?;
+        self.check_new_secret(new.unlock)?;
         let entropy = &*self.entropy;
         let mut ring = self.access.ring_to_change()?;
         let root = SigningKey::from_seed(ring.root.clone());
         let created = self.clock.now();
         let repository = self.config.repository;
-        let tags: Vec<_> = domain.iter().map(|domain| domain.tag).collect();
         let (writer, signing, certificate) = new_writer(
             repository,
             capabilities,
@@ -118,12 +187,9 @@ impl Repository {
             writer,
             signing,
             certificate,
-            ring: match domain {
-                None => self.access.bundle.ring.clone(),
-                Some(_) => None,
-            },
-            domains: domain.cloned().into_iter().collect(),
-            maintenance: Vec::new(),
+            ring: holdings.ring,
+            domains: holdings.domains,
+            maintenance: holdings.maintenance,
             statement: self.access.statement().number,
         };
         ring.credentials.push(CredentialRecord {
@@ -215,9 +281,8 @@ impl Repository {
     /// Stores the next keyring, and deletes the older ones once it is durable. Of two at the same
     /// time one finds the other's ring and takes its own back.
     pub(super) fn replace_ring(&mut self, mut ring: Keyring) -> Result<(), KeyError> {
-        let writer = self.access.writer();
         let key = self.access.bundle.ring.clone();
-        let key = key.ok_or(KeyError::NotFull(writer))?;
+        let key = key.ok_or(KeyError::Missing("keyring"))?;
         ring.number += 1;
         let repository = self.config.repository;
         let store = self.store();

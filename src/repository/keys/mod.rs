@@ -6,19 +6,24 @@
 mod access;
 mod create;
 mod domains;
+mod holdings;
+mod host;
 mod issue;
 mod load;
 mod memory;
 mod revoke;
+mod rights;
 #[cfg(test)]
 mod tests;
 
 pub use access::{Access, DomainKeys};
 pub use create::{NewKeys, create_keys};
 pub use domains::DomainName;
-pub use issue::{CredentialSummary, NewCredential};
+pub use host::HOST_KEYS;
+pub use issue::{CredentialSummary, Grant, NewCredential};
 pub use load::open_access;
 pub(in crate::repository) use memory::StatementMemory;
+pub use rights::{CredentialKind, Lack, Need};
 
 use crate::crypto::{KdfError, KemError};
 use crate::env::EntropyError;
@@ -74,9 +79,15 @@ pub enum KeyError {
     /// Another change of keys happened at the same time.
     #[error("another change of keys is going on")]
     Concurrent,
-    /// Only a full credential may do this.
-    #[error("this needs a full credential; {0} is not one")]
-    NotFull(WriterId),
+    /// The credential may not do this.
+    #[error("{0}")]
+    Lacks(Box<Lack>),
+    /// The secret opens another credential already.
+    #[error("this passphrase or key opens another credential already")]
+    SecretInUse,
+    /// Nobody but who holds an erasable domain's own key can hand on its secrets.
+    #[error("domain {0:?} is erasable: its keys are in its own credential and nowhere else")]
+    KeysOutside(String),
     /// No credential fits the given name.
     #[error("no credential is called {0:?}")]
     NoSuchCredential(String),

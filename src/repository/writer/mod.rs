@@ -17,6 +17,7 @@ use crate::format::blob::BlobKind;
 use crate::format::envelope::{
     Envelope, KeyEntry, KeyKind, ObjectType, SessionKey, new_session_key,
 };
+use crate::format::host_key::new_host_link_key;
 use crate::format::protocol::SessionKind;
 use crate::id::{BlobId, ObjectId, PackId};
 use crate::monitor::Monitor;
@@ -92,6 +93,9 @@ struct SessionKeys {
     link: (KeyEntry, SessionKey),
 }
 
+/// Places of one blob by other writers that are opened before it is stored again.
+const FOREIGN_PLACES_MAX: usize = 4;
+
 /// Positions of the session's keys in its envelopes.
 const DATA_KEY: u16 = 0;
 const LINK_KEY: u16 = 1;
@@ -157,9 +161,21 @@ impl<'a> WriteSession<'a> {
                 repository.entropy(),
             )
         };
+        let link = match repository.access.host_key() {
+            None => new_key(KeyKind::Link)?,
+            Some(host) => new_host_link_key(
+                repository.suite,
+                repository.config.repository,
+                domain.tag,
+                &domain.readers,
+                repository.access.maintenance(),
+                host,
+                repository.entropy(),
+            )?,
+        };
         let keys = SessionKeys {
             data: new_key(KeyKind::Data)?,
-            link: new_key(KeyKind::Link)?,
+            link,
         };
         let mut write_session = Self {
             reader: Reader::new(repository, index),
@@ -251,20 +267,50 @@ impl<'a> WriteSession<'a> {
         id: BlobId,
         kind: BlobKind,
     ) -> Result<Option<Vec<Located>>, WriteError> {
-        let acceptable = |located: &Located| self.is_acceptable(located);
-        let index = self.reader.index();
-        let Some(chain) = index.chain(&id, &acceptable)? else {
-            return Ok(None);
-        };
-        let writer = self.repository().access.writer();
-        let own = chain.iter().all(|located| located.author == writer);
-        let fits = chain.first().is_some_and(|top| top.row.kind == kind);
-        if !fits || !own && !self.is_verified(id, kind)? {
-            return Ok(None);
+        let chain = self.trusted_chain(id, kind)?;
+        if let Some(chain) = &chain {
+            let packs = chain.iter().map(|located| located.pack);
+            self.state().relied_on.extend(packs);
         }
-        let packs = chain.iter().map(|located| located.pack);
-        self.state().relied_on.extend(packs);
-        Ok(Some(chain))
+        Ok(chain)
+    }
+
+    /// Own rows before any others: what a foreign row says must cost nothing where there is one.
+    fn trusted_chain(
+        &self,
+        id: BlobId,
+        kind: BlobKind,
+    ) -> Result<Option<Vec<Located>>, WriteError> {
+        let index = self.reader.index();
+        let writer = self.repository().access.writer();
+        let is_own = |located: &Located| located.author == writer;
+        let fits = |chain: &[Located]| chain.first().is_some_and(|top| top.row.kind == kind);
+        let mut chain = match index.chain(&id, &|row| self.is_acceptable(row))? {
+            None => return Ok(None),
+            Some(chain) => chain,
+        };
+        if !chain.iter().all(is_own) {
+            let own = index.chain(&id, &|row| is_own(row) && self.is_acceptable(row))?;
+            if let Some(own) = own.filter(|own| fits(own)) {
+                return Ok(Some(own));
+            }
+        } else {
+            return Ok(fits(&chain).then_some(chain));
+        }
+        let mut refused = HashSet::new();
+        for _ in 0..FOREIGN_PLACES_MAX {
+            if fits(&chain) && self.is_verified(&chain)? {
+                return Ok(Some(chain));
+            }
+            refused.extend(chain.first().map(|top| top.pack));
+            let acceptable =
+                |row: &Located| !refused.contains(&row.pack) && self.is_acceptable(row);
+            match index.chain(&id, &acceptable)? {
+                None => break,
+                Some(next) => chain = next,
+            }
+        }
+        Ok(None)
     }
 
     fn is_acceptable(&self, located: &Located) -> bool {
@@ -273,15 +319,26 @@ impl<'a> WriteSession<'a> {
         !is_named && !self.distrusted.contains(&located.pack)
     }
 
-    /// Opens a blob of another writer, once: the cache remembers.
-    fn is_verified(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
+    /// Opens a blob of another writer in this very place, once: the cache remembers the place.
+    /// Another place of the same id says nothing about it.
+    fn is_verified(&self, chain: &[Located]) -> Result<bool, WriteError> {
+        if !self.repository().access.may_read(self.domain.tag) {
+            return Ok(false);
+        }
+        let mut place = blake3::Hasher::new();
+        for located in chain {
+            place.update(located.row.id.as_bytes());
+            place.update(located.pack.as_bytes());
+            place.update(&located.row.offset.to_le_bytes());
+        }
+        let place = place.finalize();
         let index = self.reader.index();
-        if index.cache_get(Cache::Verified, id.as_bytes()).is_some() {
+        if index.cache_get(Cache::Verified, place.as_bytes()).is_some() {
             return Ok(true);
         }
-        match self.reader.read(id, kind) {
+        match self.reader.read_chain(chain) {
             Ok(_) => {
-                let entry = (id.as_bytes().to_vec(), Vec::new());
+                let entry = (place.as_bytes().to_vec(), Vec::new());
                 index.cache_put(Cache::Verified, &[entry]);
                 Ok(true)
             }

@@ -12,6 +12,7 @@ use icecore::format::certificate::CertificateError;
 use icecore::format::document::{Config, EpochStatement};
 use icecore::format::entry::{decode_entries, decode_first_names};
 use icecore::format::envelope::{ObjectType, Unwrapper};
+use icecore::format::host_key::HostKey;
 use icecore::format::keyring::{Bundle, Keyring, RingKey};
 use icecore::format::layout;
 use icecore::format::node::Links;
@@ -169,6 +170,12 @@ fn derivation(input: &Value, bytes: &[u8]) -> Outcome {
 
 fn wrap(input: &Value, bytes: &[u8]) -> Outcome {
     let suite = Suite::from_number(input["suite"].as_u64().unwrap() as u8).unwrap();
+    if let Some(host) = input.get("host_key") {
+        let host = HostKey::decode(&[&[0; 16][..], &unhex(host)].concat()).map_err(format)?;
+        let wrapped = bytes.try_into().map_err(|_| "format")?;
+        let key = host.unwrap(suite, &unhex(&input["context"]), wrapped);
+        return Ok(json!({ "key": hex(key.map_err(|_| "key")?.expose()) }));
+    }
     let secret = KemSecret::from_seed(SecretKey::from_bytes(array(&input["seed"])));
     let wrapped = bytes.try_into().map_err(|_| "format")?;
     let key = secret

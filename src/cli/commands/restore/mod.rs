@@ -13,7 +13,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::repository::{Reader, Snapshot};
+use crate::repository::{Need, Reader, Snapshot};
 use crate::restorer::{RestoreOptions, Restored, Selection, Wanted, restore};
 use crate::selector::SnapshotPath;
 use crate::target::files::{Overwrite, TargetOptions};
@@ -104,7 +104,7 @@ pub struct RestoreArguments {
 
 /// Restores.
 pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Read, "restore")?;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "restore")?;

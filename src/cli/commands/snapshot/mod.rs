@@ -13,6 +13,7 @@ use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::{Report, error_object};
 use crate::env::Timestamp;
 use crate::monitor::{Monitor, Unit};
+use crate::repository::Need;
 use crate::selector::{SKEW_SECONDS, Selector, TagPattern};
 use clap::Args;
 use plan::{Plan, plans};
@@ -127,7 +128,11 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandRes
     if arguments.dry_run {
         return dry_run::run(invocation, &mut plans);
     }
-    let open = invocation.open_repository()?;
+    let open = invocation.open_repository_to(Need::Write, "snapshot")?;
+    if arguments.verify_after {
+        let access = open.repository.access();
+        access.check_allowed(Need::Read, "snapshot --verify-after")?;
+    }
     let parent = parent(invocation, &open, arguments.parent.as_deref())?;
     warn_same_disk(invocation, &open, &plans);
     let index = invocation.open_stale_index(&open.repository);

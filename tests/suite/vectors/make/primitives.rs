@@ -5,6 +5,7 @@ use crate::vectors::describe;
 use crate::vectors::keys::hex;
 use crate::vectors::read;
 use icecore::crypto::{KemSecret, SecretKey, Suite};
+use icecore::format::host_key::HostKey;
 use icecore::format::layout;
 use icecore::format::pack::PackClass;
 use icecore::id::{ObjectId, PackId, SegmentId, SessionId, SnapshotId};
@@ -268,5 +269,40 @@ fn wraps() -> Maker {
         input(first, b"what for"),
         bytes,
     );
+    host_wraps(&mut maker, &key);
     maker
+}
+
+/// Keys wrapped to a host's own key.
+fn host_wraps(maker: &mut Maker, key: &SecretKey) {
+    let host = HostKey::decode(&[&[4; 16][..], &[3; 32]].concat()).unwrap();
+    let suite = Suite::XChaCha20Poly1305;
+    let entropy = maker.entropy("host");
+    let wrapped = host.wrap(suite, b"what for", key, &entropy).unwrap();
+    let input = |context: &[u8]| {
+        json!({
+            "suite": suite.number(),
+            "host_key": hex(&[3; 32]),
+            "context": hex(context),
+        })
+    };
+    let expect = json!({ "key": hex(key.expose()) });
+    let why = "a key wrapped to a host's own key";
+    maker.good("host", why, input(b"what for"), wrapped.to_vec(), expect);
+    let other = "for another purpose";
+    maker.bad(
+        "host_other_context",
+        other,
+        input(b"what else"),
+        wrapped.to_vec(),
+        "key",
+    );
+    let changed = super::flipped(&wrapped, 30);
+    maker.bad(
+        "host_changed_key",
+        "the wrapped key differs",
+        input(b"what for"),
+        changed,
+        "key",
+    );
 }

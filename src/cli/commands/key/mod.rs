@@ -1,5 +1,8 @@
 //! `key`: the passphrases and keys that open a repository.
 
+mod add;
+mod list;
+
 use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::init::CostArguments;
 use crate::cli::error::CommandResult;
@@ -11,9 +14,9 @@ use crate::cli::unlock::{
     Given, Prompt, generate_key_file, refuse_existing, refuse_inside, refuse_unfit, variable,
 };
 use crate::env::SystemEntropy;
-use crate::format::certificate::Capabilities;
 use crate::format::slot::Unlock;
-use crate::repository::{CredentialSummary, NewCredential};
+use crate::repository::{CredentialKind, Need};
+use add::AddArguments;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -23,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub enum KeyCommand {
     /// List credentials
     List,
-    /// Add a passphrase or key that opens everything
+    /// Add a passphrase or key: one that opens everything, or one that may do less
     Add(AddArguments),
     /// Remove a credential by its name or the start of its slot's id
     Remove {
@@ -58,26 +61,6 @@ pub enum KeyCommand {
         #[command(flatten)]
         dry_run: DryRunArgument,
     },
-}
-
-/// Options of `key add`.
-#[derive(Debug, Args)]
-pub struct AddArguments {
-    /// Name of the new credential
-    #[arg(long, value_name = "NAME")]
-    label: String,
-
-    /// The new secret.
-    #[command(flatten)]
-    new: NewSecretArguments,
-
-    /// Cost of guessing it.
-    #[command(flatten)]
-    cost: CostArguments,
-
-    /// Whether anything is done.
-    #[command(flatten)]
-    dry_run: DryRunArgument,
 }
 
 /// Options of `key passwd`.
@@ -148,8 +131,8 @@ impl NewSecretArguments {
 /// Runs a subcommand.
 pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Report> {
     match command {
-        KeyCommand::List => list(invocation),
-        KeyCommand::Add(arguments) => add(invocation, arguments),
+        KeyCommand::List => list::run(invocation),
+        KeyCommand::Add(arguments) => add::run(invocation, arguments),
         KeyCommand::Remove {
             name,
             revoke,
@@ -162,92 +145,9 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
     }
 }
 
-fn rights(credential: &CredentialSummary) -> String {
-    capabilities(credential.capabilities)
-}
-
-/// What a credential may do, in words.
-pub fn capabilities(capabilities: Capabilities) -> String {
-    if capabilities == Capabilities::FULL {
-        return "full".to_owned();
-    }
-    let names = [
-        (Capabilities::READ, "read"),
-        (Capabilities::WRITE, "write"),
-        (Capabilities::MAINTAIN, "maintain"),
-        (Capabilities::ADMINISTER, "administer"),
-    ];
-    let held = names.iter().filter(|(one, _)| capabilities.includes(*one));
-    let held: Vec<_> = held.map(|(_, name)| *name).collect();
-    match held.is_empty() {
-        true => "nothing".to_owned(),
-        false => held.join(", "),
-    }
-}
-
-fn list(invocation: &Invocation) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
-    let credentials = open.repository.credentials()?;
-    let header = ["", "SLOT", "NAME", "MAY", "DOMAINS", "CREATED"];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for credential in &credentials {
-        let domains = match credential.domains.is_empty() {
-            true => "all".to_owned(),
-            false => text::line(&credential.domains.join(", ")),
-        };
-        rows.push(vec![
-            if credential.current { "*" } else { "" }.to_owned(),
-            credential.slot.short(),
-            text::line(&credential.label),
-            rights(credential),
-            domains,
-            invocation.moment(credential.created),
-        ]);
-        invocation.output.object(
-            "credential",
-            json!({
-                "slot": credential.slot.to_string(),
-                "name": credential.label,
-                "may": rights(credential),
-                "domains": credential.domains,
-                "created": credential.created.to_rfc3339(),
-                "current": credential.current,
-            }),
-        );
-    }
-    for line in text::table(&rows, &[]) {
-        invocation.output.line(&line);
-    }
-    Ok(Report::with(json!({ "credentials": credentials.len() })))
-}
-
-fn add(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<Report> {
-    let mut open = invocation.open_repository()?;
-    open.repository.check_new_credential(&arguments.label)?;
-    let unlock = arguments.new.read(invocation)?;
-    let cost = arguments.cost.parameters()?;
-    let kind = kit::secret_kind(&unlock);
-    let shown = text::line(&arguments.label);
-    if arguments.dry_run.dry_run {
-        invocation
-            .output
-            .say(&format!("would add {shown}, opened with the given {kind}"));
-        return Ok(Report::with(
-            json!({ "dry_run": true, "name": arguments.label }),
-        ));
-    }
-    let slot = open.repository.add_credential(&NewCredential {
-        label: arguments.label.clone(),
-        unlock: &unlock,
-        cost,
-    })?;
-    invocation.output.say(&format!(
-        "added {shown} (slot {}), opened with a {kind}; it was read back and opens the repository",
-        slot.short()
-    ));
-    Ok(Report::with(
-        json!({ "slot": slot.to_string(), "name": arguments.label }),
-    ))
+/// What a kind of credential is called.
+fn kind_name(kind: Option<CredentialKind>) -> &'static str {
+    kind.map_or("other", CredentialKind::name)
 }
 
 fn remove(
@@ -256,7 +156,7 @@ fn remove(
     revoke: bool,
     dry_run: bool,
 ) -> CommandResult<Report> {
-    let mut open = invocation.open_repository()?;
+    let mut open = invocation.open_repository_to(Need::Administer, "key remove")?;
     let credential = open.repository.credential_to_remove(name)?;
     if revoke {
         open.repository.check_revocation(credential.writer)?;
@@ -291,7 +191,8 @@ fn remove(
 }
 
 fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult<Report> {
-    let mut open = invocation.open_repository()?;
+    // A slot counts by the root's signature, and only full credentials hold the root key.
+    let mut open = invocation.open_repository_to(Need::Administer, "key passwd")?;
     open.repository.check_key_change()?;
     let unlock = arguments.new.read(invocation)?;
     let cost = arguments.cost.parameters()?;
@@ -345,24 +246,29 @@ fn opened_with(invocation: &Invocation) -> CommandResult<(OpenRepository, &'stat
         Some(_) => "key",
         None => "passphrase",
     };
-    Ok((invocation.open_repository()?, kind))
+    // The kit tells how to restore.
+    Ok((
+        invocation.open_repository_to(Need::Read, "key export")?,
+        kind,
+    ))
 }
 
 fn test(invocation: &Invocation) -> CommandResult<Report> {
     let open = invocation.open_repository()?;
     let access = open.repository.access();
-    let may = capabilities(access.capabilities());
+    let kind = access.kind();
     invocation.output.line(&format!(
-        "opens repository {} as {} (slot {}): {may}",
+        "opens repository {} as {} (slot {}), {}",
         open.repository.config().repository.short(),
         text::line(access.label()),
         access.slot().short(),
+        kind.map_or("of another kind", CredentialKind::describe),
     ));
     Ok(Report::with(json!({
         "repository_id": open.repository.config().repository.to_string(),
         "slot": access.slot().to_string(),
         "name": access.label(),
-        "may": may,
+        "may": kind_name(kind),
     })))
 }
 

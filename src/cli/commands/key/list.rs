@@ -1,0 +1,47 @@
+//! `key list`: who may do what.
+
+use crate::cli::commands::key::kind_name;
+use crate::cli::error::CommandResult;
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::repository::{CredentialKind, Need};
+use serde_json::json;
+
+/// Lists credentials.
+pub fn run(invocation: &Invocation) -> CommandResult<Report> {
+    let open = invocation.open_repository_to(Need::Administer, "key list")?;
+    let credentials = open.repository.credentials()?;
+    let header = ["", "SLOT", "NAME", "MAY", "DOMAINS", "CREATED"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for credential in &credentials {
+        let kind = kind_name(CredentialKind::of(credential.capabilities));
+        let domains = match credential.domains.is_empty() {
+            true => "all".to_owned(),
+            false => text::line(&credential.domains.join(", ")),
+        };
+        rows.push(vec![
+            if credential.current { "*" } else { "" }.to_owned(),
+            credential.slot.short(),
+            text::line(&credential.label),
+            kind.to_owned(),
+            domains,
+            invocation.moment(credential.created),
+        ]);
+        invocation.output.object(
+            "credential",
+            json!({
+                "slot": credential.slot.to_string(),
+                "name": credential.label,
+                "may": kind,
+                "domains": credential.domains,
+                "created": credential.created.to_rfc3339(),
+                "current": credential.current,
+            }),
+        );
+    }
+    for line in text::table(&rows, &[]) {
+        invocation.output.line(&line);
+    }
+    Ok(Report::with(json!({ "credentials": credentials.len() })))
+}

@@ -1,0 +1,327 @@
+//! Every command with every kind of credential: what it does, or which one it needs.
+
+use super::TestEnvironment;
+use super::environment::tree;
+
+/// The kinds, by the names of their key files.
+const KINDS: [&str; 4] = ["full", "host", "reader", "maintainer"];
+
+/// What each is told that may not do something.
+const DESCRIBED: [&str; 4] = [
+    "",
+    "\"host\" is write-only: it saves snapshots and opens nothing that is stored",
+    "\"reader\" is a reader: it opens what its domains hold and changes nothing",
+    "\"maintainer\" is for maintenance: it sees labels and sizes, forgets and prunes, and opens no data",
+];
+
+/// What a refusal says is needed.
+const READ: &str = "a full credential or a reader of the domain";
+const WRITE: &str = "a full or a write-only credential";
+const MAINTAIN: &str = "a full or a maintenance credential";
+const STRUCTURE: &str = "a full credential, a reader or one for maintenance";
+const ADMINISTER: &str = "a full credential;";
+const NOTHING: &str = "";
+
+/// A repository with a credential of each kind; the full one and the host have a snapshot each.
+fn world() -> (TestEnvironment, String) {
+    let mut world = TestEnvironment::bare();
+    world.set("ICECORE_REPO", "repo");
+    for kind in KINDS {
+        world.run(&["key", "generate", kind]).expect(0);
+    }
+    world.init(&["--key-file", "full"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "full");
+    let add = |kind: &str, capability: &str| {
+        let named = ["key", "add", "--label", kind, "--new-key-file", kind];
+        let run = world.run(&[&named[..], &["--capability", capability]].concat());
+        run.expect(0).stdout
+    };
+    let host = add("host", "write-only");
+    assert!(
+        host.contains("write-only, in its own domain host (new)"),
+        "{host}"
+    );
+    assert!(
+        host.contains("A plain directory protects nothing"),
+        "{host}"
+    );
+    assert!(add("reader", "reader").contains("reader, domain main"));
+    assert!(add("maintainer", "maintenance").contains("must include that"));
+    world.write("data/a", "content of a");
+    world.write("site/index.html", "content of the host");
+    let taken = world
+        .run(&["snapshot", "data", "--json"])
+        .expect(0)
+        .summary();
+    let id = taken["snapshot_id"].as_str().unwrap().to_owned();
+    world.set("ICECORE_KEY_FILE", "host");
+    world.run(&["snapshot", "site"]).expect(0);
+    (world, id)
+}
+
+/// A command, what it needs, and its exit codes with a full, a write-only, a reading and a
+/// maintaining credential.
+type Row<'a> = (&'a str, &'a str, [i32; 4]);
+
+#[test]
+fn every_command_meets_every_credential() {
+    let (mut world, id) = world();
+    let anybody = [0; 4];
+    let readers = [0, 12, 0, 12];
+    let maintainers = [0, 12, 12, 0];
+    let full = [0, 12, 12, 12];
+    let table: [Row<'_>; 40] = [
+        ("info", NOTHING, anybody),
+        ("snapshots", NOTHING, anybody),
+        ("hold list", NOTHING, anybody),
+        ("domain list", NOTHING, anybody),
+        ("key test", NOTHING, anybody),
+        ("cache info", NOTHING, anybody),
+        ("check --no-key", NOTHING, anybody),
+        ("", NOTHING, anybody),
+        ("snapshot data -n", NOTHING, anybody),
+        ("snapshot more --host KIND", WRITE, [0, 0, 12, 12]),
+        ("snapshot more --verify-after", "", [0, 12, 12, 12]),
+        ("ls ID", READ, readers),
+        ("ls -R ID:data", READ, readers),
+        ("cat ID:data/a", READ, readers),
+        ("find a", READ, readers),
+        ("diff ID ID", READ, readers),
+        ("compare ID", READ, readers),
+        ("restore ID --target out-KIND", READ, readers),
+        ("restore ID --target out-KIND -n --overwrite", READ, readers),
+        ("mount ID missing", READ, [1, 12, 1, 12]),
+        ("check --read-data", READ, readers),
+        ("check --read-data --subset 1/2", READ, readers),
+        ("check", STRUCTURE, [0, 12, 0, 0]),
+        ("check ID", STRUCTURE, [0, 12, 0, 0]),
+        ("key export --kit kit-KIND", READ, readers),
+        ("forget ID -n", MAINTAIN, maintainers),
+        ("forget --keep-last 1", MAINTAIN, maintainers),
+        ("cleanup --older-than 1d", MAINTAIN, maintainers),
+        ("hold add ID", MAINTAIN, maintainers),
+        ("hold release ID -n", MAINTAIN, maintainers),
+        ("hold release ID", MAINTAIN, maintainers),
+        ("prune -n", MAINTAIN, maintainers),
+        ("prune", MAINTAIN, maintainers),
+        ("key list", ADMINISTER, full),
+        (
+            "key add --label x --new-key-file spare -n",
+            ADMINISTER,
+            full,
+        ),
+        ("key passwd --new-key-file spare -n", ADMINISTER, full),
+        ("key remove reader -n", ADMINISTER, full),
+        ("key remove reader --revoke -n", ADMINISTER, full),
+        ("domain create x -n", ADMINISTER, full),
+        ("domain destroy host -n", ADMINISTER, [11, 12, 12, 12]),
+    ];
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["key", "generate", "spare"]).expect(0);
+    world.write("more/b", "content of b");
+    for (position, kind) in KINDS.into_iter().enumerate() {
+        world.set("ICECORE_KEY_FILE", kind);
+        for (command, needs, codes) in table {
+            let command = command.replace("ID", &id).replace("KIND", kind);
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let run = world.run(&words);
+            let shown = format!("{kind}: {command}\n{}\n{}", run.stdout, run.stderr);
+            assert_eq!(run.code, codes[position], "{shown}");
+            if run.code == 12 {
+                let name: Vec<&str> = words
+                    .iter()
+                    .copied()
+                    .take_while(|word| *word != id)
+                    .collect();
+                assert!(run.stderr.contains(name[0]), "{shown}");
+                assert!(run.stderr.contains(&format!("needs {needs}")), "{shown}");
+                assert!(run.stderr.contains(DESCRIBED[position]), "{shown}");
+                assert!(run.stderr.contains("try: "), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_host_saves_again_and_again_and_finds_what_it_has() {
+    let (mut world, _) = world();
+    let noise: Vec<u8> = (0..400_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    world.write("site/large", &noise);
+    let first = world
+        .run(&["snapshot", "site", "--json"])
+        .expect(0)
+        .summary();
+    assert!(
+        first["bytes_new"].as_u64().unwrap() >= noise.len() as u64,
+        "{first}"
+    );
+    // Not by the files' times: the content itself is found again.
+    std::fs::write(world.path("site/large"), &noise).unwrap();
+    world.write("site/index.html", "changed");
+    let second = world
+        .run(&["snapshot", "site", "--json"])
+        .expect(0)
+        .summary();
+    assert!(second["parent_id"] == first["snapshot_id"], "{second}");
+    assert!(second["bytes_new"].as_u64().unwrap() < 1000, "{second}");
+    // The cache is disposable, but for the host's own key.
+    world.run(&["cache", "clear"]).expect(0);
+    std::fs::write(world.path("site/large"), &noise).unwrap();
+    let third = world
+        .run(&["snapshot", "site", "--json"])
+        .expect(0)
+        .summary();
+    assert!(third["bytes_new"].as_u64().unwrap() < 1000, "{third}");
+    let listed = world.run(&["snapshots"]).expect(0);
+    assert!(
+        listed
+            .stdout
+            .contains("! Labels only: a write-only credential"),
+        "{}",
+        listed.stdout
+    );
+    assert!(
+        listed.stderr.contains("1 snapshot of others"),
+        "{}",
+        listed.stderr
+    );
+    let keys = tree(&world.path("home/.cache/icecore"));
+    let keys: Vec<_> = keys
+        .iter()
+        .filter(|(path, _)| path.to_string_lossy().contains("host-keys"))
+        .collect();
+    assert_eq!((keys.len(), keys[0].1.len()), (1, 48));
+
+    // Another machine: what is there cannot be opened, so it is stored once more.
+    world.set("XDG_CACHE_HOME", world.path("elsewhere").to_str().unwrap());
+    let moved = world
+        .run(&["snapshot", "site", "--json"])
+        .expect(0)
+        .summary();
+    assert!(
+        moved["bytes_new"].as_u64().unwrap() >= noise.len() as u64,
+        "{moved}"
+    );
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["check", "--read-data"]).expect(0);
+    let newest = moved["snapshot_id"].as_str().unwrap();
+    world
+        .run(&["restore", newest, "--target", "back"])
+        .expect(0);
+    assert!(std::fs::read(world.path("back/site/large")).unwrap() == noise);
+}
+
+#[test]
+fn a_reader_is_of_its_domains_only() {
+    let (mut world, id) = world();
+    world.set("ICECORE_KEY_FILE", "reader");
+    let listed = world.run(&["snapshots"]).expect(0);
+    assert!(listed.stdout.contains(&id[..8]), "{}", listed.stdout);
+    assert!(
+        listed.stderr.contains("1 snapshot in domains"),
+        "{}",
+        listed.stderr
+    );
+    world
+        .run(&["restore", "latest", "--target", "back"])
+        .expect(0);
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["key", "generate", "both"]).expect(0);
+    let add = [
+        "key",
+        "add",
+        "--label",
+        "both",
+        "--capability",
+        "reader",
+        "--new-key-file",
+        "both",
+    ];
+    world
+        .run(&[&add[..], &["--domain", "nowhere"]].concat())
+        .expect(2);
+    world
+        .run(&[&add[..], &["--domain", "main", "--domain", "host"]].concat())
+        .expect(0);
+    let taken = ["key", "add", "--label", "again", "--new-key-file", "both"];
+    let refused = world.run(&taken).expect(2);
+    assert!(
+        refused.stderr.contains("opens another credential already"),
+        "{}",
+        refused.stderr
+    );
+    let all = [
+        "key",
+        "add",
+        "--label",
+        "x",
+        "--domain",
+        "main",
+        "--new-key-file",
+        "spare",
+    ];
+    world.run(&all).expect(2);
+    let listed = world.run(&["key", "list"]).expect(0).stdout;
+    for line in ["write-only", "main, host", "maintenance", "full"] {
+        assert!(listed.contains(line), "{listed}");
+    }
+    world.set("ICECORE_KEY_FILE", "both");
+    world
+        .run(&[
+            "restore",
+            "latest",
+            "--source",
+            "site",
+            "--target",
+            "site-back",
+        ])
+        .expect(0);
+    assert_eq!(
+        std::fs::read_to_string(world.path("site-back/site/index.html")).unwrap(),
+        "content of the host"
+    );
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["key", "remove", "both"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "both");
+    world.run(&["snapshots"]).expect(12);
+}
+
+#[test]
+fn maintenance_sees_labels_and_deletes() {
+    let (mut world, _) = world();
+    world.write("site/more", vec![7; 100_000]);
+    world.run(&["snapshot", "site"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "maintainer");
+    let listed = world.run(&["snapshots"]).expect(0);
+    assert!(listed.stdout.contains("site"), "{}", listed.stdout);
+    assert!(
+        listed
+            .stdout
+            .contains("! Labels only: a maintenance credential"),
+        "{}",
+        listed.stdout
+    );
+    let kept = ["forget", "--keep-last", "1", "--force", "--prune", "--json"];
+    let forgot = world.run(&kept).expect(0).summary();
+    assert_eq!(forgot["forgotten"].as_array().unwrap().len(), 1, "{forgot}");
+    assert!(forgot["pruned"]["packs"].as_u64().unwrap() > 0, "{forgot}");
+    world
+        .run(&["hold", "add", "latest", "--source", "site"])
+        .expect(2);
+    world.run(&["check"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["check", "--read-data"]).expect(0);
+    world
+        .run(&["restore", "latest", "--source", "site", "--target", "back"])
+        .expect(0);
+
+    // A pack that is gone is found by its links, without opening anything.
+    let packs = tree(&world.path("repo/packs/full"));
+    std::fs::remove_file(&packs[0].0).unwrap();
+    world.set("ICECORE_KEY_FILE", "maintainer");
+    let damaged = world.run(&["check"]).expect(4);
+    assert!(damaged.stdout.contains("is missing"), "{}", damaged.stdout);
+    assert!(damaged.stdout.contains("all of it"), "{}", damaged.stdout);
+}
