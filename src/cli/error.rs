@@ -192,6 +192,13 @@ impl From<KeyError> for CommandError {
             KeyError::Lacks(_) => Self::new(ErrorKind::Key, error).hint(
                 "unlock with such a one: icecore key list, with a full credential, shows them all",
             ),
+            KeyError::RotatedElsewhere => Self::new(ErrorKind::Refused, error).hint(
+                "run it again; if it says the same, a rotation was interrupted: icecore key rotate, \
+                 with the credential that began it, finishes it",
+            ),
+            KeyError::SlotMissing(_) => Self::new(ErrorKind::Damage, error)
+                .hint("restore the directory `keys` from a copy of the repository")
+                .hint("or give that credential up: icecore key remove NAME"),
             KeyError::SecretInUse => Self::new(ErrorKind::Usage, error)
                 .hint("every credential needs a secret of its own: icecore key generate FILE"),
             KeyError::KeysOutside(_) => Self::new(ErrorKind::Refused, error)

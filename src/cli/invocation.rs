@@ -101,6 +101,11 @@ impl Invocation {
 
     /// Opens the repository.
     pub fn open_repository(&self) -> CommandResult<OpenRepository> {
+        Ok(self.open_repository_keeping_secret()?.0)
+    }
+
+    /// Opens the repository, and hands out what it was opened with: to prove that it still opens.
+    pub fn open_repository_keeping_secret(&self) -> CommandResult<(OpenRepository, Unlock)> {
         let place = self.place()?;
         let OpenStore { store, traffic } = self.open_store()?;
         // Before a passphrase is asked for in vain.
@@ -116,11 +121,12 @@ impl Invocation {
             repository.remember_statements(cache, &*self.ui);
         }
         repository.use_host_key(cache.as_deref(), &*self.ui)?;
-        Ok(OpenRepository {
+        let open = OpenRepository {
             repository,
             traffic,
             place,
-        })
+        };
+        Ok((open, unlock))
     }
 
     /// Opens the repository for what `what` names; fails at once where the credential may not.

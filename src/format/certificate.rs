@@ -146,6 +146,11 @@ impl Certificate {
         self.statement.capabilities
     }
 
+    /// When it was issued, by the clock of who did.
+    pub fn issued(&self) -> Timestamp {
+        self.statement.issued
+    }
+
     /// Whether it speaks for this domain.
     pub fn covers(&self, domain: DomainTag) -> bool {
         self.statement.domains.is_empty() || self.statement.domains.contains(&domain)

@@ -183,6 +183,42 @@ impl Keyring {
         ring: &RingKey,
         root: &VerifyingKey,
     ) -> Result<Option<Self>, FormatError> {
+        let sealed = SealedRing::decode(bytes, suite, repository, root)?;
+        if key_commitment(&ring.key) != sealed.commit {
+            return Ok(None);
+        }
+        let key = derive_role_key(&ring.key, Role::Keyring);
+        let content = open_bytes(suite, &key, sealed.front, sealed.content)
+            .map_err(|_| FormatError::new("keyring", "does not open"))?;
+        from_cbor("keyring", content.expose()).map(Some)
+    }
+
+    /// The generation of the M that a ring is sealed under; what can be told without that.
+    pub fn generation_of(
+        bytes: &[u8],
+        suite: Suite,
+        repository: RepositoryId,
+        root: &VerifyingKey,
+    ) -> Result<u64, FormatError> {
+        SealedRing::decode(bytes, suite, repository, root).map(|sealed| sealed.generation)
+    }
+}
+
+/// A keyring whose signature holds, still sealed.
+struct SealedRing<'a> {
+    generation: u64,
+    commit: [u8; 32],
+    front: &'a [u8],
+    content: &'a [u8],
+}
+
+impl<'a> SealedRing<'a> {
+    fn decode(
+        bytes: &'a [u8],
+        suite: Suite,
+        repository: RepositoryId,
+        root: &VerifyingKey,
+    ) -> Result<Self, FormatError> {
         let mut reader = Reader::new("keyring", bytes);
         if bytes.len() > limits::KEY_OBJECT_BYTES_MAX || reader.array()? != MAGIC {
             return Err(reader.error("not a keyring"));
@@ -190,7 +226,7 @@ impl Keyring {
         if reader.array()? != [VERSION, suite.number()] || reader.array()? != repository.0 {
             return Err(reader.error("belongs to another repository"));
         }
-        reader.u64()?;
+        let generation = reader.u64()?;
         let commit: [u8; 32] = reader.array()?;
         let sealed_at = reader.position();
         let length = reader.count("sealed bytes", limits::KEY_OBJECT_BYTES_MAX)?;
@@ -203,17 +239,11 @@ impl Keyring {
         reader.end()?;
         root.verify("keyring", &bytes[..signed], &signature)
             .map_err(|error| reader.error(error.to_string()))?;
-        if key_commitment(&ring.key) != commit {
-            return Ok(None);
-        }
-        let key = derive_role_key(&ring.key, Role::Keyring);
-        let content = open_bytes(
-            suite,
-            &key,
-            &bytes[..sealed_at],
-            &bytes[sealed_at..signed - 1],
-        )
-        .map_err(|_| reader.error("does not open"))?;
-        from_cbor("keyring", content.expose()).map(Some)
+        Ok(Self {
+            generation,
+            commit,
+            front: &bytes[..sealed_at],
+            content: &bytes[sealed_at..signed - 1],
+        })
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Listing {
 pub(super) struct ListedSegment {
     pub(super) id: SegmentId,
     pub(super) domain: DomainTag,
+    /// The write-only host that it is sealed for too.
+    pub(super) host: Option<WriterId>,
     pub(super) rows: usize,
     pub(super) listings: Vec<Listing>,
 }
@@ -84,13 +86,14 @@ impl Catalog {
         };
         for id in segments {
             context.cancel.check()?;
-            let (domain, packs) = match repository.load_segment_of_domain(id) {
+            let loaded = match repository.load_segment_to_move(id) {
                 Ok(Some(content)) => content,
                 Ok(None) => return Err(PruneError::Foreign(id)),
                 // Gone since it was listed: what only it names does not resolve.
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error.into()),
             };
+            let (domain, packs) = (loaded.domain, loaded.packs);
             let listings = packs.iter().map(Listing::of).collect();
             for pack in &packs {
                 if let Some(number) = catalog.number(pack.pack) {
@@ -101,6 +104,7 @@ impl Catalog {
             catalog.segments.push(ListedSegment {
                 id,
                 domain,
+                host: loaded.host.map(|host| host.author),
                 rows: packs.iter().map(|pack| pack.rows.len()).sum(),
                 listings,
             });

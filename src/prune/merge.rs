@@ -30,14 +30,15 @@ pub(super) fn packs_worth_merging(packs: Vec<(u64, usize)>) -> Vec<usize> {
 
 /// Segments that are worth being written as fewer.
 pub(super) fn segments_worth_merging(catalog: &Catalog) -> HashSet<SegmentId> {
-    let mut domains: BTreeMap<_, Vec<(u64, SegmentId)>> = BTreeMap::new();
+    // What is sealed for a host is not listed together with what is not.
+    let mut groups: BTreeMap<_, Vec<(u64, SegmentId)>> = BTreeMap::new();
     for segment in &catalog.segments {
         let rows = segment.rows as u64;
-        let of_domain = domains.entry(segment.domain).or_default();
-        of_domain.push((rows, segment.id));
+        let group = groups.entry((segment.domain, segment.host)).or_default();
+        group.push((rows, segment.id));
     }
-    let of_domains = domains.into_values();
-    of_domains
+    let groups = groups.into_values();
+    groups
         .flat_map(|segments| worth_merging(segments, SMALL_SEGMENT))
         .collect()
 }

@@ -2,14 +2,14 @@
 
 use crate::format::blob::BlobRow;
 use crate::format::layout;
-use crate::format::segment::PackRows;
-use crate::id::{DomainTag, PackId, SegmentId, WriterId};
+use crate::id::{PackId, SegmentId, WriterId};
 use crate::monitor::Unit;
 use crate::prune::PruneError;
 use crate::prune::condemn::Condemnation;
 use crate::prune::decide::listings;
 use crate::prune::execute::Round;
 use crate::prune::inventory::{Catalog, Listing};
+use crate::repository::MovedSegment;
 use crate::repository::gc::{BlobMover, MoveError, PackPlace, PackSource};
 use std::collections::HashSet;
 
@@ -28,9 +28,13 @@ impl<'a> Round<'a> {
         let packs = self.packs_there()?;
         for segment in &condemned.record.segments {
             self.context.cancel.check()?;
-            let Some((domain, listed)) = self.load_segment(*segment)? else {
+            let Some(loaded) = self.load_segment(*segment)? else {
                 continue;
             };
+            let (domain, listed) = (loaded.domain, loaded.packs);
+            if let Some(host) = loaded.host {
+                mover.keep_host_link(domain, host);
+            }
             for pack in listed {
                 if !packs.contains(&pack.pack) || !done.insert(Listing::of(&pack).digest) {
                     continue;
@@ -80,11 +84,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn load_segment(
-        &self,
-        id: SegmentId,
-    ) -> Result<Option<(DomainTag, Vec<PackRows>)>, PruneError> {
-        match self.repository.load_segment_of_domain(id) {
+    fn load_segment(&self, id: SegmentId) -> Result<Option<MovedSegment>, PruneError> {
+        match self.repository.load_segment_to_move(id) {
             Ok(Some(content)) => Ok(Some(content)),
             Ok(None) => Err(PruneError::Foreign(id)),
             Err(error) if error.is_not_found() => Ok(None),

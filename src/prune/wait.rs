@@ -207,8 +207,14 @@ impl Round<'_> {
         // What this session put tells the store's time.
         let now = sessions.iter().find(|session| session.id == own);
         let now = now.and_then(|session| session.last_sign);
+        // What a revoked writer commits counts only where it was closed before: nothing waits for it.
+        let revoked = &self.repository.access().statement().revoked;
+        let is_revoked =
+            |session: &SessionState| session.writer.is_some_and(|by| revoked.contains(&by));
         let mut open = sessions;
-        open.retain(|session| session.id != own && session.is_open() && !is_closed(session.id));
+        open.retain(|session| {
+            session.id != own && session.is_open() && !is_closed(session.id) && !is_revoked(session)
+        });
         Look { open, now }
     }
 

@@ -25,11 +25,12 @@ pub use keeping::KeepError;
 pub(crate) use keeping::heads;
 pub use keys::{
     Access, CredentialKind, CredentialSummary, DomainKeys, DomainName, Grant, HOST_KEYS, KeyError,
-    Lack, Need, NewCredential, NewKeys,
+    KeysDrawn, Lack, Need, NewCredential, NewKeys, Rotation,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
 pub use reader::{PackKeys, ReadError, Reader};
 pub use records::RecordLoadError;
+pub use segments::{HostLink, MovedSegment};
 pub use session::{Session, SessionError};
 pub use snapshots::{Snapshot, SnapshotList};
 pub use verify::ObjectFault;

@@ -16,7 +16,7 @@ use crate::format::segment::{PackRows, encode_segment};
 use crate::id::{DomainTag, KeyId, SegmentId, SessionId, WriterId};
 use crate::limits;
 use crate::repository::gc::PackSource;
-use crate::repository::{ReadError, Repository, put_named};
+use crate::repository::{HostLink, ReadError, Repository, put_named};
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 
@@ -74,9 +74,15 @@ pub struct BlobMover<'a> {
     session: SessionId,
     keys: BTreeMap<DomainTag, (KeyEntry, SessionKey)>,
     waiting: BTreeMap<(DomainTag, PackClass, WriterId), Waiting<'a>>,
-    listings: BTreeMap<DomainTag, Vec<PackRows>>,
+    /// Link keys of write-only hosts, by whose rows they seal.
+    hosts: BTreeMap<(DomainTag, WriterId), HostLink>,
+    /// Packs to be listed; those of a write-only host apart.
+    listings: BTreeMap<Listed, Vec<PackRows>>,
     moved: Moved,
 }
+
+/// A domain, and whose host's link key a segment is sealed under, if anybody's.
+type Listed = (DomainTag, Option<WriterId>);
 
 impl<'a> BlobMover<'a> {
     /// A mover for the prune session `session`.
@@ -86,6 +92,7 @@ impl<'a> BlobMover<'a> {
             session,
             keys: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             listings: BTreeMap::new(),
             moved: Moved::default(),
         }
@@ -119,15 +126,27 @@ impl<'a> BlobMover<'a> {
         Ok(())
     }
 
+    /// Keeps a host's link key: its rows are listed under that, for the host to find them. The newest
+    /// one counts, because a host that lost its own key opens none before.
+    pub fn keep_host_link(&mut self, domain: DomainTag, host: HostLink) {
+        let kept = self.hosts.entry((domain, host.author));
+        let kept = kept.or_insert_with(|| host.clone());
+        if kept.created < host.created {
+            *kept = host;
+        }
+    }
+
     /// Lists a pack that stays in one of the new segments, because its old one goes.
     pub fn list_again(&mut self, domain: DomainTag, pack: PackRows) -> Result<(), MoveError> {
-        let listings = self.listings.entry(domain).or_default();
+        let is_hosts = self.hosts.contains_key(&(domain, pack.author));
+        let listed = (domain, is_hosts.then_some(pack.author));
+        let listings = self.listings.entry(listed).or_default();
         let rows: usize = listings.iter().map(|pack| pack.rows.len()).sum();
         if rows + pack.rows.len() > limits::SEGMENT_ROWS_MAX {
             let full = std::mem::take(listings);
-            self.write_segment(domain, &full)?;
+            self.write_segment(listed, &full)?;
         }
-        self.listings.entry(domain).or_default().push(pack);
+        self.listings.entry(listed).or_default().push(pack);
         Ok(())
     }
 
@@ -140,9 +159,9 @@ impl<'a> BlobMover<'a> {
         }
         // Packs before the segments that list them.
         self.repository.store().barrier()?;
-        for (domain, packs) in std::mem::take(&mut self.listings) {
+        for (listed, packs) in std::mem::take(&mut self.listings) {
             if !packs.is_empty() {
-                self.write_segment(domain, &packs)?;
+                self.write_segment(listed, &packs)?;
             }
         }
         self.repository.store().barrier()?;
@@ -188,17 +207,28 @@ impl<'a> BlobMover<'a> {
         self.list_again(domain, listing)
     }
 
-    fn write_segment(&mut self, domain: DomainTag, packs: &[PackRows]) -> Result<(), MoveError> {
+    fn write_segment(
+        &mut self,
+        (domain, host): Listed,
+        packs: &[PackRows],
+    ) -> Result<(), MoveError> {
         // Packs before the segment that lists them.
         self.repository.store().barrier()?;
         let content = encode_segment(packs);
         let (session, repository) = (self.session, self.repository);
-        let entry = self.link_key(domain)?.0.clone();
+        let host = host.and_then(|author| self.hosts.get(&(domain, author)).cloned());
+        let entry = match &host {
+            Some(host) => host.entry.clone(),
+            None => self.link_key(domain)?.0.clone(),
+        };
         let envelope = self.envelope(ObjectType::Segment, domain, vec![entry]);
         let part = PlainPart {
             role: Role::Segment,
             key_number: LINK_KEY,
-            key: &self.link_key(domain)?.1,
+            key: match &host {
+                Some(host) => &host.key,
+                None => &self.link_key(domain)?.1,
+            },
             content: &content,
         };
         let bytes = repository.seal_record(&envelope, session, &[], &[part])?;

@@ -51,6 +51,7 @@ impl Repository {
     /// Lists `sessions/`.
     pub fn list_sessions(&self) -> Result<Vec<SessionState>, RecordLoadError> {
         let mut sessions: BTreeMap<SessionId, SessionState> = BTreeMap::new();
+        let mut ended: Vec<(SessionId, WriterId)> = Vec::new();
         for info in self.store.list_all(layout::SESSIONS)? {
             let Some((id, what)) = layout::parse_flag(info.key.file_name()) else {
                 continue;
@@ -59,16 +60,24 @@ impl Repository {
             state.last_sign = state.last_sign.max(info.modified);
             match what {
                 "open" => {
-                    if let Some((kind, writer)) = self.session_opened(&info.key)? {
+                    if let Some((kind, writer)) = self.session_opened(id, &info.key)? {
                         (state.kind, state.writer) = (Some(kind), Some(writer));
                     }
                     state.open = Some(info.key);
                 }
                 _ => {
-                    // An `end` that cannot be read ends nothing.
-                    state.has_ended |= what == "end" && self.has_end(&info.key)?;
+                    if what == "end" {
+                        ended.extend(self.ended_by(&info.key)?.map(|writer| (id, writer)));
+                    }
                     state.others.push(info.key);
                 }
+            }
+        }
+        // An `end` that cannot be read ends nothing, nor does one that somebody else signed: a prune
+        // would not wait for a writer that is at work.
+        for (id, writer) in ended {
+            if let Some(state) = sessions.get_mut(&id) {
+                state.has_ended = state.open.is_none() || state.writer == Some(writer);
             }
         }
         Ok(sessions.into_values().collect())
@@ -76,9 +85,11 @@ impl Repository {
 
     fn session_opened(
         &self,
+        id: SessionId,
         key: &ObjectKey,
     ) -> Result<Option<(SessionKind, WriterId)>, RecordLoadError> {
         match self.load_record(key, ObjectType::SessionOpen, None) {
+            Ok(record) if record.authorship.session != id => Ok(None),
             Ok(record) => Ok(SessionOpen::decode(&record.plain)
                 .ok()
                 .map(|open| (open.kind, record.authorship.writer))),
@@ -87,10 +98,16 @@ impl Repository {
         }
     }
 
-    fn has_end(&self, key: &ObjectKey) -> Result<bool, RecordLoadError> {
+    /// Who signed the `end` of a session.
+    fn ended_by(&self, key: &ObjectKey) -> Result<Option<WriterId>, RecordLoadError> {
         match self.load_record(key, ObjectType::SessionEnd, None) {
-            Ok(record) => Ok(key.as_str() == layout::session(&record.authorship.session, "end")),
-            Err(error) if error.is_damage() || error.is_not_found() => Ok(false),
+            Ok(record) => {
+                let Authorship {
+                    session, writer, ..
+                } = record.authorship;
+                Ok((key.as_str() == layout::session(&session, "end")).then_some(writer))
+            }
+            Err(error) if error.is_damage() || error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }

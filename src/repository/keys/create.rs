@@ -77,6 +77,28 @@ pub(super) fn new_writer(
     entropy: &dyn Entropy,
 ) -> Result<(WriterId, SecretKey, Certificate), EntropyError> {
     let writer = WriterId(entropy.array()?);
+    let (key, certificate) = certify(
+        repository,
+        writer,
+        capabilities,
+        domains,
+        issued,
+        root,
+        entropy,
+    )?;
+    Ok((writer, key, certificate))
+}
+
+/// A new signing key for a writer, and its certificate.
+pub(super) fn certify(
+    repository: RepositoryId,
+    writer: WriterId,
+    capabilities: Capabilities,
+    domains: Vec<DomainTag>,
+    issued: Timestamp,
+    root: &SigningKey,
+    entropy: &dyn Entropy,
+) -> Result<(SecretKey, Certificate), EntropyError> {
     let key = SigningKey::random(entropy)?;
     let statement = Statement {
         repository,
@@ -87,7 +109,7 @@ pub(super) fn new_writer(
         issued,
     };
     let certificate = Certificate::issue(statement, root);
-    Ok((writer, key.seed().clone(), certificate))
+    Ok((key.seed().clone(), certificate))
 }
 
 /// Makes root, domain, maintenance pair, keyring, statement and the first slot, stores all but the

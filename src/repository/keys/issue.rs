@@ -9,13 +9,12 @@ use crate::format::certificate::Capabilities;
 use crate::format::keyring::{Bundle, CredentialRecord, Keyring};
 use crate::format::layout;
 use crate::format::slot::{SlotOwner, Unlock};
-use crate::id::{DomainTag, ObjectId, SlotId, WriterId};
+use crate::id::{DomainTag, SlotId, WriterId};
 use crate::repository::Repository;
 use crate::repository::keys::create::{new_writer, put_ring, put_slot};
 use crate::repository::keys::holdings::Holdings;
-use crate::repository::keys::load::slots;
+use crate::repository::keys::load::{ListedRing, listed_rings, slots};
 use crate::repository::keys::{CredentialKind, KeyError, open_access};
-use crate::store::StoreExt;
 
 /// A credential to be issued.
 #[derive(Debug)]
@@ -66,6 +65,8 @@ impl Grant {
 pub struct CredentialSummary {
     /// Its slot.
     pub slot: SlotId,
+    /// Whom its records are signed by.
+    pub writer: WriterId,
     /// Its name.
     pub label: String,
     /// What it may do.
@@ -88,6 +89,7 @@ impl Repository {
         };
         let summary = |record: &CredentialRecord| CredentialSummary {
             slot: record.slot,
+            writer: record.writer,
             label: record.label.clone(),
             capabilities: record.capabilities,
             domains: record.domains.iter().map(name_of).collect(),
@@ -288,22 +290,26 @@ impl Repository {
         let store = self.store();
         let id = put_ring(store, &ring, self.suite, repository, &key, &*self.entropy)?;
         store.barrier()?;
-        let rings = store.list_all(layout::RINGS)?;
-        let named = |file: &str| layout::parse_numbered(file).unwrap_or((0, ObjectId::default()));
-        let rival = |number, other| number >= ring.number && other != id;
-        for info in &rings {
-            let (number, other) = named(info.key.file_name());
-            if rival(number, other) {
-                let own = layout::numbered(layout::RINGS, ring.number, &id);
-                store.delete(&crate::repository::object_key(own)?)?;
-                return Err(KeyError::Concurrent);
-            }
+        let rings = listed_rings(store, &self.config, self.suite, self.access.root())?;
+        let delete = |ring: &ListedRing| {
+            let name = layout::numbered(layout::RINGS, ring.number, &ring.id);
+            Ok::<_, KeyError>(store.delete(&crate::repository::object_key(name)?)?)
+        };
+        let is_rival = |other: &&ListedRing| other.number >= ring.number && other.id != id;
+        if let Some(rival) = rings.iter().find(is_rival) {
+            rings
+                .iter()
+                .filter(|own| own.id == id)
+                .try_for_each(delete)?;
+            return Err(match rival.generation > key.generation {
+                true => KeyError::RotatedElsewhere,
+                false => KeyError::Concurrent,
+            });
         }
-        for info in &rings {
-            if named(info.key.file_name()).0 < ring.number {
-                store.delete(&info.key)?;
-            }
-        }
+        // Those of another generation may be all that somebody opens while a rotation is unfinished.
+        let is_older =
+            |other: &&ListedRing| other.number < ring.number && other.generation == key.generation;
+        rings.iter().filter(is_older).try_for_each(delete)?;
         self.access.ring = Some(ring);
         Ok(())
     }

@@ -4,8 +4,8 @@ use crate::crypto::{Suite, VerifyingKey};
 use crate::format::document::Config;
 use crate::format::keyring::{Bundle, Keyring, RingKey};
 use crate::format::layout;
-use crate::format::slot::{OpenedSlot, Slot, SlotError, SlotKdf, Unlock};
-use crate::id::SlotId;
+use crate::format::slot::{Slot, SlotError, SlotKdf, Unlock};
+use crate::id::{ObjectId, SlotId};
 use crate::limits;
 use crate::repository::keys::memory::SignedStatement;
 use crate::repository::keys::{Access, KeyError};
@@ -21,18 +21,16 @@ pub fn open_access(
     suite: Suite,
     unlock: &Unlock,
 ) -> Result<Access, KeyError> {
-    let (slot, opened) = open_slot(store, config, suite, unlock)?;
-    if !config.is_rooted_in(&opened.root) {
+    let (slot, root, bundle) = open_slot(store, config, suite, unlock)?;
+    if !config.is_rooted_in(&root) {
         return Err(KeyError::ForeignRoot);
     }
-    let bundle = Bundle::decode(opened.bundle.expose())
-        .map_err(|error| KeyError::Format("credential", error))?;
     let ring = match &bundle.ring {
-        Some(key) => Some(newest_ring(store, config, suite, key, &opened.root)?),
+        Some(key) => Some(newest_ring(store, config, suite, key, &root)?),
         None => None,
     };
-    let statement = newest_statement(store, &opened.root, bundle.statement)?;
-    Ok(Access::new(opened.root, slot, bundle, ring, statement))
+    let statement = newest_statement(store, &root, bundle.statement)?;
+    Ok(Access::new(root, slot, bundle, ring, statement))
 }
 
 /// All slots that decode. A damaged one is passed over: another may still open.
@@ -56,7 +54,7 @@ fn open_slot(
     config: &Config,
     suite: Suite,
     unlock: &Unlock,
-) -> Result<(SlotId, OpenedSlot), KeyError> {
+) -> Result<(SlotId, VerifyingKey, Bundle), KeyError> {
     let fits = |slot: &Slot| {
         matches!(
             (slot.kdf, unlock),
@@ -75,19 +73,104 @@ fn open_slot(
         });
     }
     let mut changed = None;
+    let mut newest: Option<(SlotId, VerifyingKey, Bundle)> = None;
     for (_, slot) in &fitting {
-        match slot.open(unlock) {
-            Ok(opened) => return Ok((slot.id, opened)),
-            Err(SlotError::WrongKey(_)) => {}
+        // A rotation that is under way, or was interrupted, leaves a slot in two objects.
+        if newest.as_ref().is_some_and(|(id, ..)| *id != slot.id) {
+            continue;
+        }
+        match open_bundle(slot, unlock) {
+            Ok((root, bundle)) => {
+                if newest
+                    .as_ref()
+                    .is_none_or(|(_, _, other)| is_newer(&bundle, other))
+                {
+                    newest = Some((slot.id, root, bundle));
+                }
+            }
+            Err(KeyError::Slot(SlotError::WrongKey(_))) => {}
             Err(error) => changed = Some(error),
         }
     }
-    Err(match changed {
-        Some(error) => KeyError::Slot(error),
-        None => KeyError::WrongKey {
+    match (newest, changed) {
+        (Some(opened), _) => Ok(opened),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(KeyError::WrongKey {
             slots: fitting.len(),
-        },
-    })
+        }),
+    }
+}
+
+fn open_bundle(slot: &Slot, unlock: &Unlock) -> Result<(VerifyingKey, Bundle), KeyError> {
+    let opened = slot.open(unlock).map_err(KeyError::Slot)?;
+    let bundle = Bundle::decode(opened.bundle.expose())
+        .map_err(|error| KeyError::Format("credential", error))?;
+    Ok((opened.root, bundle))
+}
+
+/// Whether one bundle of a slot was sealed after another: it holds the newer keys, or as many and
+/// was issued later.
+fn is_newer(bundle: &Bundle, other: &Bundle) -> bool {
+    let age = |bundle: &Bundle| {
+        let epochs: usize = bundle.domains.iter().map(|d| d.epochs.len()).sum();
+        (
+            bundle.ring.as_ref().map(|ring| ring.generation),
+            epochs + bundle.maintenance.len(),
+            bundle.statement,
+            bundle.certificate.issued(),
+        )
+    };
+    age(bundle) > age(other)
+}
+
+/// A keyring as its name and its front say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ListedRing {
+    /// The number in its name: who can write to the store may have chosen it.
+    pub(super) number: u64,
+    pub(super) id: ObjectId,
+    pub(super) generation: u64,
+}
+
+/// The keyrings that the root signed, of all generations.
+pub(super) fn listed_rings(
+    store: &dyn Store,
+    config: &Config,
+    suite: Suite,
+    root: &VerifyingKey,
+) -> Result<Vec<ListedRing>, KeyError> {
+    let mut rings = Vec::new();
+    for info in store.list_all(layout::RINGS)? {
+        let Some((number, id)) = layout::parse_numbered(info.key.file_name()) else {
+            continue;
+        };
+        let bytes = match store.get(&info.key, limits::KEY_OBJECT_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let generation = Keyring::generation_of(&bytes, suite, config.repository, root);
+        rings.extend(generation.ok().map(|generation| ListedRing {
+            number,
+            id,
+            generation,
+        }));
+    }
+    Ok(rings)
+}
+
+/// All statements that the root signed under the numbers that they say.
+pub(super) fn statements(
+    store: &dyn Store,
+    root: &VerifyingKey,
+) -> Result<Vec<SignedStatement>, KeyError> {
+    let mut found = Vec::new();
+    for (number, name) in numbered(store, layout::STATEMENTS)? {
+        let bytes = store.get(&name, limits::KEY_OBJECT_BYTES_MAX)?;
+        let signed = SignedStatement::decode(bytes, root).ok();
+        found.extend(signed.filter(|statement| statement.content.number == number));
+    }
+    Ok(found)
 }
 
 /// The objects of a numbered prefix, highest number first, with the number in their names. Whoever

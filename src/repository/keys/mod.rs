@@ -13,6 +13,9 @@ mod load;
 mod memory;
 mod revoke;
 mod rights;
+mod rotate;
+#[cfg(test)]
+mod rotation_tests;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ pub use issue::{CredentialSummary, Grant, NewCredential};
 pub use load::open_access;
 pub(in crate::repository) use memory::StatementMemory;
 pub use rights::{CredentialKind, Lack, Need};
+pub use rotate::{KeysDrawn, Rotation};
 
 use crate::crypto::{KdfError, KemError};
 use crate::env::EntropyError;
@@ -82,6 +86,12 @@ pub enum KeyError {
     /// The credential may not do this.
     #[error("{0}")]
     Lacks(Box<Lack>),
+    /// Another full credential began a rotation, or finished one meanwhile.
+    #[error("the keys are being rotated, or were rotated meanwhile, with another credential")]
+    RotatedElsewhere,
+    /// A credential cannot be given new keys.
+    #[error("the slot of credential {0:?} is missing or damaged")]
+    SlotMissing(String),
     /// The secret opens another credential already.
     #[error("this passphrase or key opens another credential already")]
     SecretInUse,

@@ -15,7 +15,7 @@ use crate::id::{ObjectId, SlotId};
 use crate::limits;
 use crate::repository::keys::create::{certify, new_epoch, put_ring, put_slot};
 use crate::repository::keys::holdings::Holdings;
-use crate::repository::keys::load::{listed_rings, slots, statements};
+use crate::repository::keys::load::{ListedRing, listed_rings, slots, statements};
 use crate::repository::keys::{Access, KeyError};
 use crate::repository::{Repository, object_key};
 use crate::store::{ObjectKey, StoreExt};
@@ -189,9 +189,7 @@ impl Repository {
         let id = put_ring(store, ring, self.suite, repository, key, &*self.entropy)?;
         store.barrier()?;
         let rings = listed_rings(store, &self.config, self.suite, self.access.root())?;
-        let is_rival = |other: &crate::repository::keys::load::ListedRing| {
-            other.generation >= key.generation && other.id != id
-        };
+        let is_rival = |other: &ListedRing| other.generation >= key.generation && other.id != id;
         match rings.iter().any(is_rival) {
             false => Ok(id),
             true => {
@@ -220,12 +218,8 @@ impl Repository {
                 continue;
             };
             let bundle = self.new_bundle(record, ring, key, &root)?;
-            let sealed = SlotOwner::of(slot).seal(
-                self.suite,
-                &bundle.encode(),
-                &root,
-                &*self.entropy,
-            )?;
+            let sealed =
+                SlotOwner::of(slot).seal(self.suite, &bundle.encode(), &root, &*self.entropy)?;
             names.insert(record.slot, put_slot(self.store(), &sealed)?);
             if record.slot == self.access.slot {
                 own = Some(bundle);
@@ -277,7 +271,9 @@ impl Repository {
     ) -> Result<(), KeyError> {
         for (slot, name) in names {
             let key_of_slot = object_key(layout::by_content(layout::SLOTS, name))?;
-            let bytes = self.store().get(&key_of_slot, limits::KEY_OBJECT_BYTES_MAX)?;
+            let bytes = self
+                .store()
+                .get(&key_of_slot, limits::KEY_OBJECT_BYTES_MAX)?;
             let read = Slot::decode(&bytes, self.suite, self.config.repository)
                 .map_err(|error| KeyError::Format("slot", error))?;
             let is_whole = blake3::hash(&bytes).as_bytes() == name.as_bytes()
@@ -296,7 +292,7 @@ impl Repository {
             }
         }
         let rings = listed_rings(self.store(), &self.config, self.suite, self.access.root())?;
-        let there = |listed: &crate::repository::keys::load::ListedRing| {
+        let there = |listed: &ListedRing| {
             listed.number == ring.number && listed.generation == key.generation
         };
         match rings.iter().any(there) {

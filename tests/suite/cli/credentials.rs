@@ -70,7 +70,7 @@ fn every_command_meets_every_credential() {
     let readers = [0, 12, 0, 12];
     let maintainers = [0, 12, 12, 0];
     let full = [0, 12, 12, 12];
-    let table: [Row<'_>; 40] = [
+    let table: [Row<'_>; 41] = [
         ("info", NOTHING, anybody),
         ("snapshots", NOTHING, anybody),
         ("hold list", NOTHING, anybody),
@@ -105,6 +105,7 @@ fn every_command_meets_every_credential() {
         ("prune -n", MAINTAIN, maintainers),
         ("prune", MAINTAIN, maintainers),
         ("key list", ADMINISTER, full),
+        ("key rotate -n", ADMINISTER, full),
         (
             "key add --label x --new-key-file spare -n",
             ADMINISTER,
@@ -324,4 +325,176 @@ fn maintenance_sees_labels_and_deletes() {
     let damaged = world.run(&["check"]).expect(4);
     assert!(damaged.stdout.contains("is missing"), "{}", damaged.stdout);
     assert!(damaged.stdout.contains("all of it"), "{}", damaged.stdout);
+}
+
+#[test]
+fn a_host_finds_what_a_prune_moved() {
+    let (mut world, _) = world();
+    let noise: Vec<u8> = (0..300_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    for round in 0..10u8 {
+        world.write("site/large", &noise);
+        world.write(&format!("site/{round}"), vec![round; 70_000]);
+        world.run(&["snapshot", "site"]).expect(0);
+        std::fs::remove_file(world.path(&format!("site/{round}"))).unwrap();
+    }
+    for pruner in ["maintainer", "full"] {
+        world.set("ICECORE_KEY_FILE", pruner);
+        let forget = ["forget", "--keep-last", "1", "--force"];
+        world.run(&forget).expect(0);
+        let prune = ["prune", "--max-unused", "0%", "--json"];
+        let pruned = world.run(&prune).expect(0).summary();
+        assert!(pruned["segments"].as_u64().unwrap() > 0, "{pruned}");
+        world.set("ICECORE_KEY_FILE", "host");
+        std::fs::write(world.path("site/large"), &noise).unwrap();
+        world.write(&format!("site/after-{pruner}"), vec![7; 70_000]);
+        let taken = world
+            .run(&["snapshot", "site", "--json"])
+            .expect(0)
+            .summary();
+        assert!(
+            taken["bytes_new"].as_u64().unwrap() < 100_000,
+            "{pruner}: {taken}"
+        );
+    }
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["check", "--read-data"]).expect(0);
+}
+
+/// Starts a snapshot by the host that lasts, kills it, and gives the session that stays open.
+fn left_open(world: &TestEnvironment) -> String {
+    let exec = ["snapshot", "--exec", "x", "--", "sleep", "60"];
+    let mut thief = world.command(&exec).spawn().unwrap();
+    let session = loop {
+        let sessions = tree(&world.path("repo/sessions"));
+        let name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let names: Vec<String> = sessions.iter().map(|(path, _)| name(path)).collect();
+        let is_open = |name: &&String| {
+            let id = name.strip_suffix(".open");
+            id.is_some_and(|id| !names.contains(&format!("{id}.end")))
+        };
+        if let Some(open) = names.iter().find(is_open) {
+            break open.strip_suffix(".open").unwrap().to_owned();
+        }
+        assert!(thief.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    thief.kill().unwrap();
+    thief.wait().unwrap();
+    session
+}
+
+/// What a person types after a host was stolen, as SECURITY.md has it.
+#[test]
+fn the_commands_for_a_stolen_host_work_as_they_stand() {
+    let (mut world, _) = world();
+    left_open(&world);
+    world.set("ICECORE_KEY_FILE", "full");
+    let forget = ["forget", "latest", "--source", "data", "--force"];
+    world.run(&forget).expect(0);
+    let waits = world.run(&["prune", "--wait", "1s"]).expect(11);
+    assert!(waits.stderr.contains("--fence-writer"), "{}", waits.stderr);
+    let keys = world.run(&["key", "list", "--json"]).expect(0).objects();
+    let writer = |key: &serde_json::Value| key["writer"].as_str().map(str::to_owned);
+    let host = keys
+        .iter()
+        .find(|key| key["name"] == "host")
+        .and_then(writer);
+    assert!(
+        waits.stderr.contains(&host.unwrap()[..8]),
+        "{}",
+        waits.stderr
+    );
+
+    let text = include_str!("../../../SECURITY.md");
+    let text = text.split("### A host was stolen").nth(1).unwrap();
+    let block = text
+        .lines()
+        .skip_while(|line| !line.starts_with("    icecore"));
+    let block = block.take_while(|line| line.starts_with("    icecore"));
+    let mut ran = 0;
+    for line in block {
+        let command = line.split('#').next().unwrap().replace("web1", "host");
+        let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+        if let Some(place) = words.iter().position(|word| *word == "--new-key-file") {
+            world.run(&["key", "generate", words[place + 1]]).expect(0);
+        }
+        world.run(&words).expect(0);
+        ran += 1;
+    }
+    assert!(ran >= 5, "{text}");
+    world.set("ICECORE_KEY_FILE", "host");
+    world.run(&["snapshot", "site"]).expect(12);
+    world.set("ICECORE_KEY_FILE", "host-new.key");
+    world.run(&["snapshot", "site"]).expect(0);
+    for (kind, code) in [("full", 0), ("reader", 0), ("maintainer", 12)] {
+        world.set("ICECORE_KEY_FILE", kind);
+        world.run(&["check", "--read-data"]).expect(code);
+    }
+}
+
+/// As long as nobody revoked its credential, a session is closed by its name.
+#[test]
+fn a_session_that_is_kept_open_is_fenced_by_name() {
+    let (mut world, _) = world();
+    let session = left_open(&world);
+    world.set("ICECORE_KEY_FILE", "maintainer");
+    let forget = ["forget", "latest", "--source", "data", "--force"];
+    world.run(&forget).expect(0);
+    world.run(&["prune", "--wait", "1s"]).expect(11);
+    let fence = ["prune", "--wait", "1s", "--fence-writer", &session];
+    let fenced = world.run(&fence).expect(0);
+    assert!(
+        fenced.stderr.contains("closed session"),
+        "{}",
+        fenced.stderr
+    );
+}
+
+#[test]
+fn keys_are_rotated_and_everything_opens_as_before() {
+    let (mut world, _) = world();
+    world.set("ICECORE_KEY_FILE", "full");
+    let before = tree(&world.path("repo"));
+    let planned = world.run(&["key", "rotate", "-n"]).expect(0);
+    let would = "would draw new keys (generation 2); 4 credentials";
+    assert!(planned.stdout.contains(would), "{}", planned.stdout);
+    assert!(tree(&world.path("repo")) == before);
+    let listed = world.run(&["key", "list", "--json"]).expect(0).summary();
+    assert_eq!(
+        (&listed["key_generation"], &listed["keys_age_days"]),
+        (&1.into(), &0.into())
+    );
+    let rotated = world.run(&["key", "rotate"]).expect(0);
+    assert!(
+        rotated.stdout.contains("drew new keys"),
+        "{}",
+        rotated.stdout
+    );
+    let listed = world.run(&["key", "list"]).expect(0);
+    assert!(
+        listed.stdout.contains("keys of generation 2, drawn"),
+        "{}",
+        listed.stdout
+    );
+    assert!(!listed.stdout.contains("interrupted"), "{}", listed.stdout);
+    world.run(&["snapshot", "data"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "host");
+    world.run(&["key", "rotate"]).expect(12);
+    let taken = world
+        .run(&["snapshot", "site", "--json"])
+        .expect(0)
+        .summary();
+    assert!(taken["bytes_new"].as_u64().unwrap() < 1000, "{taken}");
+    world.set("ICECORE_KEY_FILE", "reader");
+    world
+        .run(&["restore", "latest", "--target", "back"])
+        .expect(0);
+    world.run(&["check", "--read-data"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "maintainer");
+    let forget = ["forget", "--keep-last", "1", "--force", "--prune"];
+    world.run(&forget).expect(0);
+    world.set("ICECORE_KEY_FILE", "full");
+    world.run(&["check", "--read-data"]).expect(0);
 }

@@ -8,13 +8,15 @@ use icecore::forget::ForgetPlan;
 use icecore::format::certificate::{Capabilities, Certificate, Statement};
 use icecore::format::envelope::{Envelope, ObjectType};
 use icecore::format::layout;
-use icecore::format::protocol::{Closed, Condemned, Hide, Proof, ProofKind};
+use icecore::format::protocol::{
+    Closed, Condemned, Hide, Proof, ProofKind, SessionEnd, SessionKind,
+};
 use icecore::format::record::{Authorship, Record, Signer, encode_record};
 use icecore::format::snapshot::SnapshotPlain;
 use icecore::id::{DomainTag, PackId, SessionId, WriterId};
 use icecore::monitor::{Cancel, Silent};
 use icecore::prune::{Context, PruneError, PruneOptions, PrunePlan};
-use icecore::repository::Repository;
+use icecore::repository::{Repository, Session};
 use icecore::retention::GroupBy;
 use icecore::store::{ObjectKey, Store, StoreExt};
 use icecore::testing_repository::take;
@@ -305,4 +307,60 @@ fn an_old_index_that_is_put_back_loses_no_snapshot() {
         "put back",
         &[world.taken[0], world.taken[2], again, by_full],
     );
+}
+
+/// A prune that took a forged `end` for true would not wait for the writer that is at work.
+#[test]
+fn it_ends_no_session_of_others() {
+    let world = World::new("ends");
+    let thief = world.thief("ends others");
+    let full = world.full("works");
+    let session = Session::open(&full, SessionKind::Write).unwrap();
+    let plain = SessionEnd { commits: vec![] }.encode();
+    let end = Forgery {
+        session: session.id(),
+        ..Forgery::new(&thief, ObjectType::SessionEnd, plain)
+    };
+    let name = key(layout::session(&session.id(), "end"));
+    world.store.put(&name, &end.signed()).unwrap();
+    let is_open = || {
+        let sessions = full.list_sessions().unwrap();
+        let found = sessions.iter().find(|other| other.id == session.id());
+        found.unwrap().is_open()
+    };
+    assert!(is_open());
+    // Its own `open`, put under the name of another session, does not make that its own either.
+    let own = Session::open(&thief, SessionKind::Write).unwrap();
+    let own = key(layout::session(&own.id(), "open"));
+    let own = world.store.get(&own, usize::MAX).unwrap();
+    let name = key(layout::session(&session.id(), "open"));
+    world.store.put(&name, &own).unwrap();
+    assert!(is_open());
+}
+
+/// What a revoked writer keeps open holds nobody up.
+#[test]
+fn a_prune_does_not_wait_for_who_was_revoked() {
+    let world = World::new("keeps open");
+    let thief = world.thief("keeps open too");
+    Session::open(&thief, SessionKind::Write).unwrap();
+    let mut full = world.full("forgets one");
+    let gone = ForgetPlan::by_name(&full, &[world.taken[0]], GroupBy::default());
+    gone.unwrap().execute(true).unwrap();
+    let options = PruneOptions {
+        wait: std::time::Duration::ZERO,
+        ..PruneOptions::default()
+    };
+    let context = Context {
+        monitor: &Silent,
+        cancel: &Cancel::default(),
+        sleeper: &icecore::env::SystemSleeper,
+    };
+    let attempt =
+        |full: &Repository| PrunePlan::new(full, options.clone(), context)?.execute(context);
+    let waits = attempt(&full).unwrap_err();
+    assert!(matches!(waits, PruneError::WritersOpen(_)), "{waits}");
+    full.revoke_writer(thief.access().writer()).unwrap();
+    assert_eq!(attempt(&full).unwrap().snapshots, 1);
+    world.assert_whole("after it", &world.taken[1..]);
 }

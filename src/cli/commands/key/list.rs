@@ -8,11 +8,13 @@ use crate::cli::text;
 use crate::repository::{CredentialKind, Need};
 use serde_json::json;
 
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+
 /// Lists credentials.
 pub fn run(invocation: &Invocation) -> CommandResult<Report> {
     let open = invocation.open_repository_to(Need::Administer, "key list")?;
     let credentials = open.repository.credentials()?;
-    let header = ["", "SLOT", "NAME", "MAY", "DOMAINS", "CREATED"];
+    let header = ["", "SLOT", "WRITER", "NAME", "MAY", "DOMAINS", "CREATED"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for credential in &credentials {
         let kind = kind_name(CredentialKind::of(credential.capabilities));
@@ -23,6 +25,7 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
         rows.push(vec![
             if credential.current { "*" } else { "" }.to_owned(),
             credential.slot.short(),
+            credential.writer.short(),
             text::line(&credential.label),
             kind.to_owned(),
             domains,
@@ -32,6 +35,7 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
             "credential",
             json!({
                 "slot": credential.slot.to_string(),
+                "writer": credential.writer.to_string(),
                 "name": credential.label,
                 "may": kind,
                 "domains": credential.domains,
@@ -43,5 +47,28 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
     for line in text::table(&rows, &[]) {
         invocation.output.line(&line);
     }
-    Ok(Report::with(json!({ "credentials": credentials.len() })))
+    let drawn = open.repository.keys_drawn()?;
+    let age = invocation.now().seconds() - drawn.since.seconds();
+    let days = age.max(0) / SECONDS_A_DAY;
+    invocation.output.line(&format!(
+        "keys of generation {}, drawn {} ({}); icecore key rotate draws new ones",
+        drawn.generation,
+        invocation.moment(drawn.since),
+        match days {
+            0 => "today".to_owned(),
+            days => format!("{} ago", text::counted(days.unsigned_abs(), "day")),
+        },
+    ));
+    if drawn.is_unfinished {
+        invocation
+            .output
+            .remark("A rotation of the keys was interrupted: icecore key rotate finishes it");
+    }
+    Ok(Report::with(json!({
+        "credentials": credentials.len(),
+        "key_generation": drawn.generation,
+        "keys_drawn": drawn.since.to_rfc3339(),
+        "keys_age_days": days,
+        "rotation_unfinished": drawn.is_unfinished,
+    })))
 }

@@ -2,6 +2,7 @@
 
 mod add;
 mod list;
+mod rotate;
 
 use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::init::CostArguments;
@@ -42,6 +43,12 @@ pub enum KeyCommand {
     },
     /// Give the credential in use another passphrase or key
     Passwd(PasswdArguments),
+    /// Draw new keys for what is saved from now on; nobody needs a new passphrase or key
+    ///
+    /// After a credential was removed, or once a quarter. Every credential gets the new keys, sealed
+    /// to it, and opens as before; running backups go on with the old ones. What was saved before
+    /// is not sealed anew: it stays readable, also to who had a full credential or a reader then.
+    Rotate(DryRunArgument),
     /// Write the recovery kit anew; it holds no secret
     Export {
         /// Where to [default: recovery-kit-ID.txt here]
@@ -139,6 +146,7 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
             dry_run,
         } => remove(invocation, name, *revoke, dry_run.dry_run),
         KeyCommand::Passwd(arguments) => passwd(invocation, arguments),
+        KeyCommand::Rotate(dry_run) => rotate::run(invocation, dry_run.dry_run),
         KeyCommand::Export { kit, dry_run } => export(invocation, kit.as_deref(), dry_run.dry_run),
         KeyCommand::Test => test(invocation),
         KeyCommand::Generate { file, dry_run } => generate(invocation, file, dry_run.dry_run),
