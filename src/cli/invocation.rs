@@ -11,7 +11,7 @@ use crate::cli::unlock::{Given, Prompt};
 use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
 use crate::format::protocol::ProofKind;
 use crate::format::slot::Unlock;
-use crate::id::SnapshotId;
+use crate::id::{DomainTag, SnapshotId};
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{CredentialKind, Need, Repository, Snapshot};
@@ -209,7 +209,9 @@ impl Invocation {
             let foreign = text::counted(list.foreign as u64, "snapshot");
             self.ui.warn(&format!("{foreign} {why}: not shown"));
         }
-        let proofs = self.proofs(repository)?;
+        let listed = list.visible.iter().chain(&list.hidden);
+        let domains = listed.map(|snapshot| (snapshot.id, snapshot.domain));
+        let proofs = self.proofs(repository, &domains.collect())?;
         let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
         let visible = list.visible.into_iter().map(|snapshot| (snapshot, false));
         let (snapshots, summaries) = visible
@@ -243,7 +245,11 @@ impl Invocation {
 
     /// The strongest and then newest proof of each snapshot, by somebody who can read it. One from
     /// the future is a wrong clock's, and would stand for ever.
-    fn proofs(&self, repository: &Repository) -> CommandResult<HashMap<SnapshotId, SnapshotProof>> {
+    fn proofs(
+        &self,
+        repository: &Repository,
+        domains: &HashMap<SnapshotId, DomainTag>,
+    ) -> CommandResult<HashMap<SnapshotId, SnapshotProof>> {
         let list = repository.load_proofs()?;
         for error in &list.damaged {
             self.ui.warn(&error.to_string());
@@ -256,7 +262,11 @@ impl Invocation {
                 continue;
             }
             let proof = SnapshotProof { kind, finished };
-            for snapshot in signed.proof.snapshots {
+            let is_read = |id: &&SnapshotId| {
+                let domain = domains.get(id);
+                domain.is_some_and(|domain| signed.vouches_for(*domain))
+            };
+            for snapshot in signed.proof.snapshots.iter().filter(is_read).copied() {
                 let known = strongest.entry(snapshot).or_insert(proof);
                 if proof.rank() > known.rank() {
                     *known = proof;

@@ -151,6 +151,11 @@ impl Certificate {
         self.statement.issued
     }
 
+    /// In which domains it may do that; none means all.
+    pub fn domains(&self) -> &[DomainTag] {
+        &self.statement.domains
+    }
+
     /// Whether it speaks for this domain.
     pub fn covers(&self, domain: DomainTag) -> bool {
         self.statement.domains.is_empty() || self.statement.domains.contains(&domain)

@@ -10,7 +10,7 @@ use crate::format::envelope::{ObjectType, UnwrapError};
 use crate::format::layout;
 use crate::format::protocol::{Proof, ProofKind};
 use crate::format::record::RecordError;
-use crate::id::{ObjectId, SnapshotId, WriterId};
+use crate::id::{DomainTag, ObjectId, SnapshotId, WriterId};
 use crate::repository::{KeyError, RecordLoadError, Repository};
 use crate::store::{StoreError, StoreExt};
 
@@ -29,6 +29,15 @@ pub struct SignedProof {
     /// Whether its writer can have read what it says it read, and is not revoked. A write-only host
     /// can sign a proof, but not know what is in a pack.
     pub credible: bool,
+    /// What it can have read: domains of its writer's certificate; none means all.
+    domains: Vec<DomainTag>,
+}
+
+impl SignedProof {
+    /// Whether it is to be believed about what is in a domain.
+    pub fn vouches_for(&self, domain: DomainTag) -> bool {
+        self.credible && (self.domains.is_empty() || self.domains.contains(&domain))
+    }
 }
 
 /// What `proofs/` holds.
@@ -131,6 +140,7 @@ impl Repository {
             id,
             writer,
             proof,
+            domains: record.certificate.domains().to_vec(),
             credible: can_read && !self.access.statement().revoked.contains(&writer),
         }))
     }

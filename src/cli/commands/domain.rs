@@ -107,7 +107,8 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
     for domain in &domains {
         let state = match (domain.erased, domain.readable, domain.erasable) {
             (true, ..) => "destroyed",
-            (false, false, _) => "erasable, locked: its own key opens it",
+            (false, false, true) => "erasable, locked: its own key opens it",
+            (false, false, false) => "closed: this credential writes into it and opens nothing",
             (false, true, true) => "erasable, open",
             (false, true, false) => "open",
         };
@@ -121,6 +122,12 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
                 "readable": domain.readable,
             }),
         );
+    }
+    if domains.is_empty() {
+        invocation
+            .output
+            .line("this credential knows no domain by name");
+        return Ok(Report::with(json!({ "domains": 0 })));
     }
     for line in text::table(&rows, &[]) {
         invocation.output.line(&line);

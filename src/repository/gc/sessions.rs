@@ -1,6 +1,7 @@
 //! Sessions of others: alive, ended, or to be closed.
 
 use crate::env::Timestamp;
+use crate::format::certificate::Capabilities;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::{Closed, SessionKind, SessionOpen};
@@ -90,9 +91,17 @@ impl Repository {
     ) -> Result<Option<(SessionKind, WriterId)>, RecordLoadError> {
         match self.load_record(key, ObjectType::SessionOpen, None) {
             Ok(record) if record.authorship.session != id => Ok(None),
-            Ok(record) => Ok(SessionOpen::decode(&record.plain)
-                .ok()
-                .map(|open| (open.kind, record.authorship.writer))),
+            Ok(record) => {
+                // Who may not maintain prunes nothing, and is no reason for a prune to give way.
+                let maintains = record.certificate.capabilities();
+                let maintains = maintains.includes(Capabilities::MAINTAIN);
+                let kind = |open: SessionOpen| match maintains {
+                    true => open.kind,
+                    false => SessionKind::Write,
+                };
+                let opened = SessionOpen::decode(&record.plain).ok();
+                Ok(opened.map(|open| (kind(open), record.authorship.writer)))
+            }
             Err(error) if error.is_damage() || error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -206,9 +206,19 @@ impl Repository {
         let slot = owner.seal(self.suite, &bundle.encode(), &root, entropy)?;
         put_slot(self.store(), &slot)?;
         // Read back before it counts: a credential that does not open is worse than none.
-        open_access(self.store(), &self.config, self.suite, new.unlock)?;
-        self.replace_ring(ring)?;
-        Ok(owner.id)
+        let opened = open_access(self.store(), &self.config, self.suite, new.unlock);
+        match opened.and_then(|_| self.replace_ring(ring)) {
+            Ok(()) => Ok(owner.id),
+            Err(error) => {
+                // Nobody would know of it.
+                self.delete_slot(owner.id)?;
+                Err(match error {
+                    // This program's own one was there when it began.
+                    KeyError::Missing("keyring") => KeyError::RotatedElsewhere,
+                    error => error,
+                })
+            }
+        }
     }
 
     /// Gives the credential in use another passphrase or key. Its old slot goes last.

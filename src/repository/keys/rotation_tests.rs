@@ -254,3 +254,77 @@ fn a_wrong_secret_rotates_nothing_away() {
         .unwrap();
     world.assert_tidy();
 }
+
+#[test]
+fn an_erasable_domain_keeps_its_keys() {
+    let world = World::new("erasable");
+    let mut full = open(&world.store, 0, "makes");
+    let new = NewCredential {
+        label: "people".into(),
+        unlock: &secret(9),
+        cost: Argon2Parameters::default(),
+    };
+    full.create_erasable_domain("people", &new).unwrap();
+    let before = take(&open(&world.store, 9, "before"), &files(7));
+    let rotation = full.rotate_keys(&unlock()).unwrap();
+    assert_eq!(
+        (rotation.credentials, rotation.outside),
+        (5, vec!["people".to_owned()])
+    );
+    let people = open(&world.store, 9, "after");
+    let after = take(&people, &files(8));
+    for id in [before, after] {
+        let snapshot = people.load_snapshot(id).unwrap().unwrap();
+        snapshot.body(&people).unwrap();
+    }
+}
+
+#[test]
+fn a_credential_whose_slot_is_gone_stops_a_rotation() {
+    let mut world = World::new("no slot");
+    let mut full = open(&world.store, 0, "looks");
+    let reader = open(&world.store, READER, "gone").access().slot();
+    full.delete_slot(reader).unwrap();
+    let before = world.store.list_all("").unwrap().len();
+    let refused = full.rotate_keys(&unlock()).unwrap_err();
+    assert!(
+        refused.to_string().contains("\"reader\" is missing"),
+        "{refused}"
+    );
+    assert_eq!(world.store.list_all("").unwrap().len(), before);
+    full.remove_credential("reader").unwrap();
+    full.rotate_keys(&unlock()).unwrap();
+    add(
+        &mut full,
+        "reader",
+        READER,
+        &Grant::Reader(vec!["main".into()]),
+    );
+    world.assert_works("with another reader");
+}
+
+/// A program that opened the repository before a rotation changes no keys after it, and leaves
+/// nothing behind.
+#[test]
+fn who_opened_before_a_rotation_adds_nothing_after_it() {
+    let mut world = World::new("opened before");
+    let mut late = open(&world.store, SECOND, "late");
+    open(&world.store, 0, "rotates")
+        .rotate_keys(&unlock())
+        .unwrap();
+    let new = NewCredential {
+        label: "late".into(),
+        unlock: &secret(9),
+        cost: Argon2Parameters::default(),
+    };
+    let refused = late.grant(&new, &Grant::Full).unwrap_err();
+    assert!(matches!(refused, KeyError::RotatedElsewhere), "{refused}");
+    world.assert_tidy();
+    world.assert_works("afterwards");
+    add(
+        &mut open(&world.store, SECOND, "again"),
+        "late",
+        9,
+        &Grant::Full,
+    );
+}

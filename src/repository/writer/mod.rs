@@ -289,13 +289,12 @@ impl<'a> WriteSession<'a> {
             None => return Ok(None),
             Some(chain) => chain,
         };
-        if !chain.iter().all(is_own) {
-            let own = index.chain(&id, &|row| is_own(row) && self.is_acceptable(row))?;
-            if let Some(own) = own.filter(|own| fits(own)) {
-                return Ok(Some(own));
-            }
-        } else {
+        if chain.iter().all(is_own) {
             return Ok(fits(&chain).then_some(chain));
+        }
+        let own = index.chain(&id, &|row| is_own(row) && self.is_acceptable(row))?;
+        if let Some(own) = own.filter(|own| fits(own)) {
+            return Ok(Some(own));
         }
         let mut refused = HashSet::new();
         for _ in 0..FOREIGN_PLACES_MAX {
@@ -336,7 +335,18 @@ impl<'a> WriteSession<'a> {
         if index.cache_get(Cache::Verified, place.as_bytes()).is_some() {
             return Ok(true);
         }
-        match self.reader.read_chain(chain) {
+        let opened = match chain {
+            [only] => self.reader.read_at(only),
+            // A member is read from whichever place of its group is whole: this one has to be.
+            [.., group] if group.row.kind == BlobKind::Group => {
+                if !self.is_verified(std::slice::from_ref(group))? {
+                    return Ok(false);
+                }
+                self.reader.read_chain(chain)
+            }
+            chain => self.reader.read_chain(chain),
+        };
+        match opened {
             Ok(_) => {
                 let entry = (place.as_bytes().to_vec(), Vec::new());
                 index.cache_put(Cache::Verified, &[entry]);

@@ -264,6 +264,16 @@ fn a_reader_is_of_its_domains_only() {
         "spare",
     ];
     world.run(&all).expect(2);
+    // What a reader proves is believed about its own domains.
+    world.set("ICECORE_KEY_FILE", "reader");
+    world.run(&["check", "--read-data"]).expect(0);
+    world.set("ICECORE_KEY_FILE", "full");
+    let proven = world.run(&["snapshots", "--json"]).expect(0).objects();
+    let kinds: Vec<_> = proven
+        .iter()
+        .filter_map(|one| one["proven"]["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["read-data"]);
     let listed = world.run(&["key", "list"]).expect(0).stdout;
     for line in ["write-only", "main, host", "maintenance", "full"] {
         assert!(listed.contains(line), "{listed}");

@@ -15,7 +15,7 @@ use icecore::format::record::{Authorship, Record, Signer, encode_record};
 use icecore::format::snapshot::SnapshotPlain;
 use icecore::id::{DomainTag, PackId, SessionId, WriterId};
 use icecore::monitor::{Cancel, Silent};
-use icecore::prune::{Context, PruneError, PruneOptions, PrunePlan};
+use icecore::prune::{Context, PruneError, PruneOptions, PrunePlan, Pruned};
 use icecore::repository::{Repository, Session};
 use icecore::retention::GroupBy;
 use icecore::store::{ObjectKey, Store, StoreExt};
@@ -77,14 +77,18 @@ fn key(name: String) -> ObjectKey {
     ObjectKey::new(name).unwrap()
 }
 
-fn prune(repository: &Repository) -> Result<(), PruneError> {
+fn prune(repository: &Repository) -> Result<Pruned, Box<PruneError>> {
     let context = Context {
         monitor: &Silent,
         cancel: &Cancel::default(),
         sleeper: &icecore::env::SystemSleeper,
     };
-    let plan = PrunePlan::new(repository, PruneOptions::default(), context)?;
-    plan.execute(context).map(drop)
+    let options = PruneOptions {
+        wait: std::time::Duration::ZERO,
+        ..PruneOptions::default()
+    };
+    let plan = PrunePlan::new(repository, options, context).map_err(Box::new)?;
+    plan.execute(context).map_err(Box::new)
 }
 
 #[test]
@@ -347,20 +351,21 @@ fn a_prune_does_not_wait_for_who_was_revoked() {
     let mut full = world.full("forgets one");
     let gone = ForgetPlan::by_name(&full, &[world.taken[0]], GroupBy::default());
     gone.unwrap().execute(true).unwrap();
-    let options = PruneOptions {
-        wait: std::time::Duration::ZERO,
-        ..PruneOptions::default()
-    };
-    let context = Context {
-        monitor: &Silent,
-        cancel: &Cancel::default(),
-        sleeper: &icecore::env::SystemSleeper,
-    };
-    let attempt =
-        |full: &Repository| PrunePlan::new(full, options.clone(), context)?.execute(context);
-    let waits = attempt(&full).unwrap_err();
-    assert!(matches!(waits, PruneError::WritersOpen(_)), "{waits}");
+    let waits = prune(&full).unwrap_err();
+    assert!(matches!(*waits, PruneError::WritersOpen(_)), "{waits}");
     full.revoke_writer(thief.access().writer()).unwrap();
-    assert_eq!(attempt(&full).unwrap().snapshots, 1);
+    assert_eq!(prune(&full).unwrap().snapshots, 1);
     world.assert_whole("after it", &world.taken[1..]);
+}
+
+#[test]
+fn it_makes_no_prune_give_way() {
+    let world = World::new("pretends to prune");
+    let thief = world.thief("pretends");
+    let session = Session::open(&thief, SessionKind::Prune).unwrap();
+    let full = world.full("prunes beside it");
+    let sessions = full.list_sessions().unwrap();
+    let found = sessions.iter().find(|other| other.id == session.id());
+    assert_eq!(found.unwrap().kind, Some(SessionKind::Write));
+    prune(&full).unwrap();
 }

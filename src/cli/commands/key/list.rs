@@ -51,12 +51,12 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
     let age = invocation.now().seconds() - drawn.since.seconds();
     let days = age.max(0) / SECONDS_A_DAY;
     invocation.output.line(&format!(
-        "keys of generation {}, drawn {} ({}); icecore key rotate draws new ones",
+        "keys of generation {}, drawn {}{}; icecore key rotate draws new ones",
         drawn.generation,
         invocation.moment(drawn.since),
         match days {
-            0 => "today".to_owned(),
-            days => format!("{} ago", text::counted(days.unsigned_abs(), "day")),
+            0 => String::new(),
+            days => format!(" ({} ago)", text::counted(days.unsigned_abs(), "day")),
         },
     ));
     if drawn.is_unfinished {

@@ -6,7 +6,7 @@ mod rotate;
 
 use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::init::CostArguments;
-use crate::cli::error::CommandResult;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
@@ -189,7 +189,8 @@ fn remove(
         .output
         .say(&format!("removed {}", text::line(name)));
     invocation.output.remark(
-        "Who had it can still read what they copied: a removed credential takes nothing back",
+        "Who had it can still read what they copied: a removed credential takes nothing back. \
+         icecore key rotate keeps from them what is saved from now on",
     );
     Ok(Report::with(json!({
         "removed": name,
@@ -200,7 +201,15 @@ fn remove(
 
 fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult<Report> {
     // A slot counts by the root's signature, and only full credentials hold the root key.
-    let mut open = invocation.open_repository_to(Need::Administer, "key passwd")?;
+    let mut open = invocation.open_repository()?;
+    let allowed = open
+        .repository
+        .access()
+        .check_allowed(Need::Administer, "key passwd");
+    allowed.map_err(|error| {
+        CommandError::from(error)
+            .hint("give its owner another: icecore key add …, then icecore key remove this one")
+    })?;
     open.repository.check_key_change()?;
     let unlock = arguments.new.read(invocation)?;
     let cost = arguments.cost.parameters()?;
