@@ -112,7 +112,7 @@ def derivation(data, given):
     seed = int.from_bytes(crypto.derive("chunker", key)[:8], "little")
     ids = {f"{name}_id": crypto.blob_id(key, kind, data) for kind, name in ((1, "chunk"), (2, "group"), (4, "metadata"))}
     return ids | {"commit": crypto.derive("commit", key), "roles": [crypto.role_key(key, role) for role in range(1, 16)],
-                  "chunker_seed": str(seed), "slot_key": crypto.derive("slot secret", given["slot"] + data),
+                  "chunker_seed": str(seed), "lineage": crypto.derive("lineage", key), "slot_key": crypto.derive("slot secret", given["slot"] + data),
                   "argon2id_64_3_1": crypto.passphrase_kek(data, given["salt"], 64, 3, 1)}
 
 

@@ -106,11 +106,27 @@ impl Invocation {
 
     /// Opens the repository, and hands out what it was opened with: to prove that it still opens.
     pub fn open_repository_keeping_secret(&self) -> CommandResult<(OpenRepository, Unlock)> {
-        let place = self.place()?;
-        let OpenStore { store, traffic } = self.open_store()?;
+        self.open_keeping_secret(self.place()?, &|_| self.unlock(Prompt::Existing))
+    }
+
+    /// Opens the repository at a place with what `unlock` reads.
+    pub fn open_at(
+        &self,
+        place: Place,
+        unlock: &dyn Fn(&Place) -> CommandResult<Unlock>,
+    ) -> CommandResult<OpenRepository> {
+        Ok(self.open_keeping_secret(place, unlock)?.0)
+    }
+
+    fn open_keeping_secret(
+        &self,
+        place: Place,
+        unlock: &dyn Fn(&Place) -> CommandResult<Unlock>,
+    ) -> CommandResult<(OpenRepository, Unlock)> {
+        let OpenStore { store, traffic } = self.open_store_at(&place)?;
         // Before a passphrase is asked for in vain.
         Repository::config_of(&*store)?;
-        let unlock = self.unlock(Prompt::Existing)?;
+        let unlock = unlock(&place)?;
         let entropy = Arc::new(SystemEntropy);
         self.ui.waiting("opening");
         let opened = Repository::open(store, &unlock, entropy, Arc::new(SystemClock));

@@ -12,6 +12,7 @@ mod output;
 mod patterns;
 mod place;
 mod process;
+mod second;
 mod text;
 mod ui;
 mod unlock;

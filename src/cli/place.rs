@@ -124,11 +124,16 @@ impl Invocation {
 
     /// Opens the store of an existing repository.
     pub fn open_store(&self) -> CommandResult<OpenStore> {
-        let directory = match self.place()? {
+        self.open_store_at(&self.place()?)
+    }
+
+    /// The same of the repository at a place.
+    pub fn open_store_at(&self, place: &Place) -> CommandResult<OpenStore> {
+        let directory = match place {
             Place::Directory(directory) => directory,
-            Place::Bucket(location) => return Ok(self.wrap_store(self.open_bucket(&location)?)),
+            Place::Bucket(location) => return Ok(self.wrap_store(self.open_bucket(location)?)),
         };
-        match LocalStore::open(&directory) {
+        match LocalStore::open(directory) {
             Ok(local) => Ok(self.wrap_store(local)),
             Err(error) if error.is_not_found() => {
                 let directory = directory.display();

@@ -30,7 +30,12 @@ const KEY_BYTES: usize = 32;
 const PASSPHRASE_SHORT: usize = 12;
 
 /// Secret-bearing variables, which programs started from here do not inherit.
-const SECRET_VARIABLES: [&str; 2] = ["ICECORE_PASSPHRASE", "ICECORE_NEW_PASSPHRASE"];
+const SECRET_VARIABLES: [&str; 4] = [
+    "ICECORE_PASSPHRASE",
+    "ICECORE_NEW_PASSPHRASE",
+    "ICECORE_FROM_PASSPHRASE",
+    "ICECORE_TO_PASSPHRASE",
+];
 
 /// What was given, in any form.
 #[derive(Default)]
@@ -52,6 +57,8 @@ pub struct Given {
 pub enum Prompt {
     /// The passphrase, once.
     Existing,
+    /// The passphrase of one more repository, which is named.
+    Other(&'static str),
     /// A new passphrase, twice.
     New,
 }
@@ -345,9 +352,10 @@ fn ask(prompt: Prompt, guard: PromptGuard<'_>) -> CommandResult<Zeroizing<Vec<u8
             .map(Zeroizing::new)
             .map_err(|error| CommandError::new(ErrorKind::Key, format!("cannot ask: {error}")))
     };
-    let first = read(match prompt {
-        Prompt::Existing => "passphrase: ",
-        Prompt::New => "new passphrase: ",
+    let first = read(&match prompt {
+        Prompt::Existing => "passphrase: ".to_owned(),
+        Prompt::Other(which) => format!("passphrase of {which}: "),
+        Prompt::New => "new passphrase: ".to_owned(),
     })?;
     if prompt == Prompt::New && *read("again: ")? != *first {
         return Err(CommandError::new(

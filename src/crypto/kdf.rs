@@ -245,6 +245,12 @@ impl IdKey {
         })
     }
 
+    /// What two domains have in common exactly when they share this key, so that the same content
+    /// has the same id in both: derive_key("icecore 1 lineage", I(d)). Tells nothing else of it.
+    pub fn lineage(&self) -> [u8; 32] {
+        blake3::derive_key("icecore 1 lineage", self.key.expose())
+    }
+
     /// The secret of similarity sketches, which never leave the host: derive_key("icecore 1
     /// sketch", I(d)).
     pub fn sketch_seed(&self) -> [u8; 32] {

@@ -25,7 +25,7 @@ pub use keeping::KeepError;
 pub(crate) use keeping::heads;
 pub use keys::{
     Access, CredentialKind, CredentialSummary, DomainKeys, DomainName, Grant, HOST_KEYS, KeyError,
-    KeysDrawn, Lack, Need, NewCredential, NewKeys, Rotation,
+    KeysDrawn, Lack, Lineage, Need, NewCredential, NewKeys, Rotation, SharedDomain,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
 pub use reader::{PackKeys, ReadError, Reader};
@@ -105,6 +105,14 @@ pub struct InitOptions<'a> {
     pub settle: Duration,
 }
 
+/// Smallest, average and largest content-defined chunk, and the fixed chunk of page files.
+const CHUNKS: [u32; 4] = [
+    limits::CHUNK_BYTES_MIN as u32,
+    limits::CHUNK_BYTES_AVERAGE as u32,
+    limits::CHUNK_BYTES_MAX as u32,
+    limits::CHUNK_BYTES_AVERAGE as u32,
+];
+
 /// With the waits that a store whose listings lag needs.
 fn settled(store: Arc<dyn Store>, settle: Duration) -> Arc<dyn Store> {
     match settle {
@@ -125,6 +133,21 @@ impl Repository {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
+        Self::init_like(store, options, None, entropy, clock)
+    }
+
+    /// The same, as a sibling of `like`: sizes of chunks and id keys are taken over, so that the same
+    /// content has the same ids in both. Everything that opens or signs is new.
+    ///
+    /// Errors: [`KeyError::NothingToShare`] where the credential in use holds no id key that may be
+    /// taken over.
+    pub fn init_like(
+        store: Arc<dyn Store>,
+        options: &InitOptions<'_>,
+        like: Option<&Self>,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let bare = store;
         let store = settled(Arc::clone(&bare), options.settle);
         let key = object_key(layout::CONFIG.to_owned())?;
@@ -139,6 +162,7 @@ impl Repository {
             cost: options.cost,
             label: options.label.clone(),
             created,
+            shared: like.map_or_else(|| Ok(Vec::new()), Self::shared_domains)?,
         };
         let (root, _) = keys::create_keys(&*store, &new, &*entropy)?;
         store.barrier()?;
@@ -147,12 +171,7 @@ impl Repository {
             suite: options.suite.number(),
             created,
             root: root.verifying_key(),
-            chunks: [
-                limits::CHUNK_BYTES_MIN as u32,
-                limits::CHUNK_BYTES_AVERAGE as u32,
-                limits::CHUNK_BYTES_MAX as u32,
-                limits::CHUNK_BYTES_AVERAGE as u32,
-            ],
+            chunks: like.map_or(CHUNKS, |like| like.config.chunks),
             settle_milliseconds: u32::try_from(options.settle.as_millis()).unwrap_or(u32::MAX),
         };
         store.put(&key, &config.encode(&root))?;

@@ -2,6 +2,7 @@
 
 pub mod global;
 pub mod selection;
+pub mod twins;
 
 use crate::cli::commands;
 use clap::{Parser, Subcommand};

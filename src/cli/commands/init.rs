@@ -1,12 +1,15 @@
 //! `repo init`: a new repository and its recovery kit.
 
 use crate::cli::arguments::global::DryRunArgument;
+use crate::cli::arguments::twins::FromUnlockArguments;
 use crate::cli::commands::new_store::{MadeStore, NewStore};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
+use crate::cli::second::End;
+use crate::cli::text;
 use crate::cli::unlock::{Prompt, refuse_inside};
 use crate::crypto::{Argon2Parameters, Suite};
 use crate::env::{SystemClock, SystemEntropy};
@@ -28,9 +31,19 @@ const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 /// Options of `repo init`.
 #[derive(Debug, Args)]
 pub struct InitArguments {
-    /// The cipher everything is sealed with; it cannot be changed later
-    #[arg(long, value_name = "CIPHER", default_value = "xchacha20-poly1305")]
-    cipher: Cipher,
+    /// Make a sibling of this repository: the same content gets the same ids in both, so copies
+    /// between them keep what is stored as it is, and each can repair the other
+    #[arg(long, value_name = "REPO")]
+    like: Option<String>,
+
+    /// How that one is unlocked.
+    #[command(flatten)]
+    from: FromUnlockArguments,
+
+    /// The cipher everything is sealed with; it cannot be changed later [default:
+    /// xchacha20-poly1305, or that of the repository given with --like]
+    #[arg(long, value_name = "CIPHER")]
+    cipher: Option<Cipher>,
 
     /// Name of the first passphrase or key
     #[arg(long, value_name = "NAME", default_value = "first")]
@@ -121,14 +134,23 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
     }
     let new = NewStore::look(invocation, &place)?;
     let cost = arguments.cost.parameters()?;
+    let like = like(invocation, arguments)?;
+    let suite = suite(arguments, like.as_ref());
     if arguments.dry_run.dry_run {
-        return would_create(invocation, arguments, &place);
+        return would_create(invocation, suite, like.as_ref(), &place);
     }
     let unlock = invocation.unlock(Prompt::New)?;
     let started = Instant::now();
     let made = new.make(invocation, arguments.settle)?;
     let traits = made.traits;
-    let open = create(invocation, arguments, &place, made, &unlock, cost)?;
+    let options = InitOptions {
+        suite,
+        unlock: &unlock,
+        cost,
+        label: arguments.label.clone(),
+        settle: made.settle,
+    };
+    let open = create(invocation, &options, like.as_ref(), &place, made)?;
     let duration = started.elapsed();
 
     let config = open.repository.config();
@@ -144,6 +166,9 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         seconds(duration),
     ));
     invocation.output.say(&format!("id {}", config.repository));
+    if let Some(like) = &like {
+        tell_sibling(invocation, like)?;
+    }
     if let Some(traits) = &traits {
         traits.tell(invocation);
     }
@@ -173,6 +198,17 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         "settle_seconds": f64::from(config.settle_milliseconds) / 1000.0,
         "duration_seconds": duration.as_secs_f64(),
     }));
+    let lineage = open
+        .repository
+        .lineage()
+        .map(|lineage| json!(lineage.to_string()));
+    report
+        .summary
+        .extend(lineage.map(|lineage| ("lineage".to_owned(), lineage)));
+    if let Some(like) = &like {
+        let id = like.repository.config().repository.to_string();
+        report.summary.extend([("like".to_owned(), json!(id))]);
+    }
     if let Some(traits) = &traits {
         let bucket = ("bucket".to_owned(), traits.describe());
         report.summary.extend([bucket]);
@@ -180,15 +216,69 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
     Ok(report)
 }
 
+/// The repository that the new one is to be a sibling of.
+fn like(
+    invocation: &Invocation,
+    arguments: &InitArguments,
+) -> CommandResult<Option<OpenRepository>> {
+    let Some(like) = &arguments.like else {
+        return match arguments.from.given().is_empty() {
+            true => Ok(None),
+            false => Err(CommandError::usage(
+                "--from-… says how the repository of --like is unlocked",
+            )
+            .hint("give --like REPO too, or leave it out")),
+        };
+    };
+    let open = invocation.open_second(like, End::From, arguments.from.given())?;
+    open.repository.shared_domains()?;
+    Ok(Some(open))
+}
+
+fn suite(arguments: &InitArguments, like: Option<&OpenRepository>) -> Suite {
+    match (arguments.cipher, like) {
+        (Some(cipher), _) => cipher.suite(),
+        (None, Some(like)) => like.repository.suite(),
+        (None, None) => Suite::default(),
+    }
+}
+
+/// Says what the two share.
+fn tell_sibling(invocation: &Invocation, like: &OpenRepository) -> CommandResult<()> {
+    let shared = like.repository.shared_domains()?;
+    let names = shared.iter().map(|shared| text::line(&shared.name));
+    let names = names.collect::<Vec<_>>().join(", ");
+    invocation.output.line(&format!(
+        "a sibling of {} at {}: copies between them keep chunks and deltas as they are (domains: \
+         {names}); passphrases and keys are its own",
+        like.repository.config().repository.short(),
+        like.place,
+    ));
+    let erasable = like.repository.domain_names().into_iter();
+    let erasable = erasable.filter(|domain| domain.erasable && !domain.erased);
+    for domain in erasable {
+        invocation.output.remark(&format!(
+            "Domain {} is erasable and is not shared: its key leaves its own slots never",
+            text::line(&domain.name)
+        ));
+    }
+    Ok(())
+}
+
 /// Nothing is asked for: a new passphrase would be typed in vain.
 fn would_create(
     invocation: &Invocation,
-    arguments: &InitArguments,
+    suite: Suite,
+    like: Option<&OpenRepository>,
     place: &Place,
 ) -> CommandResult<Report> {
-    let cipher = arguments.cipher.suite().name();
+    let cipher = suite.name();
+    let sibling = like.map_or_else(String::new, |like| {
+        let id = like.repository.config().repository.short();
+        format!(", a sibling of {id} at {}", like.place)
+    });
     invocation.output.line(&format!(
-        "would create a repository at {place}   cipher {cipher}"
+        "would create a repository at {place}   cipher {cipher}{sibling}"
     ));
     Ok(Report::with(
         json!({ "dry_run": true, "location": place.to_string(), "cipher": cipher }),
@@ -197,22 +287,16 @@ fn would_create(
 
 fn create(
     invocation: &Invocation,
-    arguments: &InitArguments,
+    options: &InitOptions<'_>,
+    like: Option<&OpenRepository>,
     place: &Place,
     made: MadeStore,
-    unlock: &Unlock,
-    cost: Argon2Parameters,
 ) -> CommandResult<OpenRepository> {
-    let options = InitOptions {
-        suite: arguments.cipher.suite(),
-        unlock,
-        cost,
-        label: arguments.label.clone(),
-        settle: made.settle,
-    };
     let entropy = Arc::new(SystemEntropy);
+    let like = like.map(|like| &like.repository);
     invocation.ui.waiting("creating");
-    let created = Repository::init(made.open.store, &options, entropy, Arc::new(SystemClock));
+    let store = made.open.store;
+    let created = Repository::init_like(store, options, like, entropy, Arc::new(SystemClock));
     invocation.ui.clear();
     Ok(OpenRepository {
         repository: created?,

@@ -70,6 +70,11 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         ),
     ));
     rows.push(("domains", domains(&open.repository)));
+    let lineage = open.repository.lineage();
+    if let Some(lineage) = lineage {
+        let meaning = "repositories with the same one are siblings: copies keep deltas";
+        rows.push(("lineage", format!("{}   {meaning}", lineage.short())));
+    }
     for (name, value) in rows {
         invocation.output.line(&format!("{name:<12} {value}"));
     }
@@ -84,6 +89,7 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         "snapshots": snapshots,
         "newest": newest.map(|newest| newest.captured.to_rfc3339()),
         "credential": access.label(),
+        "lineage": lineage.map(|lineage| lineage.to_string()),
         "domains": repository.domain_names().iter().map(|domain| domain.name.clone()).collect::<Vec<_>>(),
     })))
 }

@@ -33,6 +33,37 @@ pub struct NewKeys<'a> {
     pub label: String,
     /// Now.
     pub created: Timestamp,
+    /// Domains whose id keys are taken over; without any there is one new domain.
+    pub shared: Vec<SharedDomain>,
+}
+
+/// A domain of another repository, as a repository made like it takes it over: what names blobs,
+/// and nothing that opens them.
+#[derive(Debug, Clone)]
+pub struct SharedDomain {
+    /// Its name.
+    pub name: String,
+    /// Its id key.
+    pub id_key: SecretKey,
+}
+
+impl NewKeys<'_> {
+    /// The domains to begin with, the default one first. Tags and epochs are always new: only an
+    /// id key may be shared.
+    fn domains(
+        &self,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<(DomainSecret, DomainPublic)>, EntropyError> {
+        if self.shared.is_empty() {
+            return Ok(vec![new_domain(DEFAULT_DOMAIN, false, entropy)?]);
+        }
+        let shared = self.shared.iter().map(|shared| {
+            let (secret, public) = new_domain(&shared.name, false, entropy)?;
+            let id_key = Some(shared.id_key.clone());
+            Ok((DomainSecret { id_key, ..secret }, public))
+        });
+        shared.collect()
+    }
 }
 
 /// A new epoch of some pair.
@@ -120,7 +151,7 @@ pub fn create_keys(
     entropy: &dyn Entropy,
 ) -> Result<(SigningKey, SlotId), KeyError> {
     let root = SigningKey::random(entropy)?;
-    let (domain, domain_public) = new_domain(DEFAULT_DOMAIN, false, entropy)?;
+    let (domains, domains_public) = new.domains(entropy)?.into_iter().unzip();
     let (maintenance, maintenance_public) = new_epoch(entropy)?;
     let ring_key = RingKey {
         generation: 1,
@@ -145,7 +176,7 @@ pub fn create_keys(
     let keyring = Keyring {
         number: 1,
         root: root.seed().clone(),
-        domains: vec![domain],
+        domains,
         maintenance: vec![maintenance],
         credentials: vec![CredentialRecord {
             slot: owner.id,
@@ -161,7 +192,7 @@ pub fn create_keys(
         number: 1,
         created: new.created,
         maintenance: maintenance_public,
-        domains: vec![domain_public],
+        domains: domains_public,
         revoked: Vec::new(),
     };
     let bundle = Bundle {

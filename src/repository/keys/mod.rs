@@ -9,6 +9,7 @@ mod domains;
 mod holdings;
 mod host;
 mod issue;
+mod like;
 mod load;
 mod memory;
 mod revoke;
@@ -20,10 +21,11 @@ mod rotation_tests;
 mod tests;
 
 pub use access::{Access, DomainKeys};
-pub use create::{NewKeys, create_keys};
+pub use create::{NewKeys, SharedDomain, create_keys};
 pub use domains::DomainName;
 pub use host::HOST_KEYS;
 pub use issue::{CredentialSummary, Grant, NewCredential};
+pub use like::Lineage;
 pub use load::open_access;
 pub(in crate::repository) use memory::StatementMemory;
 pub use rights::{CredentialKind, Lack, Need};
@@ -110,6 +112,9 @@ pub enum KeyError {
     /// No domain has this name, or this credential does not hold it.
     #[error("this credential holds no domain called {0:?}")]
     NoSuchDomain(String),
+    /// A repository cannot be made like this one.
+    #[error("this credential holds no id key that another repository may share")]
+    NothingToShare,
     /// A domain with this name exists.
     #[error("there is a domain called {0:?} already")]
     DomainExists(String),

@@ -41,7 +41,8 @@ fn nothing_is_changed() {
     let latest = listed.objects()[1]["id"].as_str().map(str::to_owned);
     let latest = latest.expect("an id of the newest snapshot");
     let new_key = ["--new-key-file", "spare", "-n"];
-    let commands: [(&[&str], &str); 17] = [
+    let commands: [(&[&str], &str); 18] = [
+        (&["init", "-r", "new", "--like", "repo", "-n"], "a sibling"),
         (&["init", "-r", "new", "-n"], "would create a repository"),
         (&["key", "add", "--label", "third"], "would add third"),
         (&["key", "passwd"], "would replace slot"),

@@ -11,6 +11,7 @@ mod keys;
 mod mount;
 mod retention;
 mod screens;
+mod siblings;
 mod snapshots;
 
 pub use environment::{Finished, PASSPHRASE, TestEnvironment, tree};

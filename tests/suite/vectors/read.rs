@@ -163,6 +163,7 @@ fn derivation(input: &Value, bytes: &[u8]) -> Outcome {
         "group_id": ids.blob_id(Role::Group, bytes).to_string(),
         "metadata_id": ids.blob_id(Role::NodeLinks, bytes).to_string(),
         "chunker_seed": ids.chunker_seed().to_string(),
+        "lineage": hex(&ids.lineage()),
         "slot_key": hex(slot_key_from_secret(&slot, bytes).expose()),
         "argon2id_64_3_1": hex(passphrase.expose()),
     }))
