@@ -21,8 +21,10 @@ pub mod units;
 pub mod tree;
 
 pub mod compare;
+pub mod copy;
 pub mod diff;
 pub mod forget;
+pub mod mirror;
 pub mod mount;
 pub mod prune;
 

@@ -312,21 +312,12 @@ impl History {
             Parent::Without => None,
             Parent::Given(id) => list.visible.iter().find(|snapshot| snapshot.id == id),
         };
-        let writer = repository.access().writer();
-        let mut heads = Vec::new();
-        for own in list.visible.iter().rev().filter(|s| s.writer == writer) {
-            // One whose session is just being closed may turn out never to have counted.
-            if !repository.is_undecided(own.session, &flags)? {
-                heads.push(own.id);
-                break;
-            }
-        }
         // Names and content of a tree that cannot be opened are nothing to compare with.
         let readable = parent.filter(|snapshot| snapshot.readable);
         Ok(Self {
             parent: parent.map(|snapshot| snapshot.id),
             root: readable.map(|snapshot| snapshot.root),
-            heads,
+            heads: repository.own_heads(&list, &flags)?,
         })
     }
 }

@@ -3,10 +3,8 @@
 
 use crate::check::CheckError;
 use crate::check::findings::{Cause, Damage, Findings};
-use crate::format::document::Config;
 use crate::format::layout;
-use crate::format::record::checksum_holds;
-use crate::id::ObjectId;
+use crate::format::whole::Wholeness;
 use crate::limits;
 use crate::monitor::{Cancel, Monitor, Unit};
 use crate::store::{ObjectInfo, Store, StoreError, StoreExt};
@@ -119,50 +117,14 @@ enum Scrubbed {
     Read(Option<String>),
 }
 
-/// What makes an object whole.
-enum Wholeness {
-    /// Its bytes hash to this.
-    Named([u8; 32]),
-    /// It ends with the hash of what is before.
-    Summed,
-    /// It is the config, which is signed by the root that it names.
-    Config,
-    /// Its being there is all that it says.
-    Presence,
-}
-
-fn wholeness(key: &str) -> Option<Wholeness> {
-    if let Some((_, pack)) = layout::parse_pack(key) {
-        return Some(Wholeness::Named(pack.0));
-    }
-    let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
-    let numbered = || layout::parse_numbered(name).map(|(_, id)| id);
-    let named = |id: Option<ObjectId>| id.map(|id| Wholeness::Named(id.0));
-    match prefix {
-        "" if name == layout::CONFIG => Some(Wholeness::Config),
-        layout::RINGS | layout::STATEMENTS => named(numbered()),
-        layout::SESSIONS | layout::GC => match layout::parse_flag(name)?.1 {
-            "fence" => Some(Wholeness::Presence),
-            _ => Some(Wholeness::Summed),
-        },
-        layout::SLOTS
-        | layout::SEGMENTS
-        | layout::SNAPSHOTS
-        | layout::SETS
-        | layout::PROOFS
-        | layout::HOLDS => named(name.parse().ok()),
-        _ => None,
-    }
-}
-
 fn scrub_object(store: &dyn Store, info: &ObjectInfo) -> Result<Scrubbed, StoreError> {
-    let Some(wholeness) = wholeness(info.key.as_str()) else {
+    let Some(wholeness) = Wholeness::of(info.key.as_str()) else {
         return Ok(Scrubbed::Passed);
     };
     let read = || {
         store
             .get(&info.key, limits::PACK_BYTES_MAX)
-            .map(|bytes| fault(&wholeness, &bytes))
+            .map(|bytes| wholeness.fault(&bytes))
     };
     let mut result = read();
     if !matches!(result, Ok(None)) {
@@ -176,18 +138,5 @@ fn scrub_object(store: &dyn Store, info: &ObjectInfo) -> Result<Scrubbed, StoreE
             Ok(Scrubbed::Read(Some(crate::explain::explain(&error))))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn fault(wholeness: &Wholeness, bytes: &[u8]) -> Option<String> {
-    match wholeness {
-        Wholeness::Named(name) if blake3::hash(bytes).as_bytes() != name => {
-            Some("its bytes do not hash to its name".to_owned())
-        }
-        Wholeness::Summed if !checksum_holds(bytes) => Some("its checksum is wrong".to_owned()),
-        Wholeness::Config => Config::decode(bytes)
-            .err()
-            .map(|error| crate::explain::explain(&error)),
-        _ => None,
     }
 }

@@ -3,9 +3,11 @@
 use crate::archiver::{ArchiveError, SnapshotError};
 use crate::check::CheckError;
 use crate::cli::exit_code::Exit;
+use crate::copy::CopyError;
 use crate::env::EntropyError;
 use crate::explain::explain;
 use crate::forget::ForgetError;
+use crate::mirror::MirrorError;
 use crate::monitor::Interrupted;
 use crate::prune::PruneError;
 use crate::repository::{
@@ -304,6 +306,42 @@ impl From<CommitError> for CommandError {
             CommitError::Write(error) => error.into(),
             error => Self::new(ErrorKind::Refused, error)
                 .hint("run the command again: another operation got in between"),
+        }
+    }
+}
+
+impl From<CopyError> for CommandError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Same => Self::new(ErrorKind::Usage, error)
+                .hint("give another repository with --to; icecore mirror keeps one byte for byte"),
+            CopyError::Erasable(_) => Self::new(ErrorKind::Refused, error).hint(
+                "make an erasable domain of the same name at the target: icecore domain create",
+            ),
+            CopyError::Read(error) => Self::from(error).within("cannot read the source"),
+            CopyError::Write(error) => Self::from(error).within("cannot write to the target"),
+            CopyError::Commit(error) => Self::from(error).within("cannot commit at the target"),
+            CopyError::Record(error) => error.into(),
+            CopyError::Keys(error) => error.into(),
+            CopyError::Store(error) => error.into(),
+            CopyError::Interrupted(error) => error.into(),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<MirrorError> for CommandError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Source(error) => error.into(),
+            MirrorError::Occupied(_) => Self::new(ErrorKind::Refused, error)
+                .hint("give an empty place, or an earlier mirror of this repository"),
+            MirrorError::Record(error) => error.into(),
+            MirrorError::Store(error) => error.into(),
+            MirrorError::Interrupted(error) => error.into(),
+            error @ MirrorError::Restless => Self::failed(error)
+                .hint("run it again when that prune is done; what was copied stays"),
+            error => Self::failed(error),
         }
     }
 }

@@ -78,6 +78,10 @@ impl Invocation {
         match self.global.repo.as_deref() {
             None | Some("") => Err(CommandError::usage("no repository was given")
                 .hint("give -r with a directory or s3://BUCKET/PREFIX, or set ICECORE_REPO")),
+            Some(name) if name.contains(',') && !std::path::Path::new(name).exists() => Err(
+                CommandError::usage("several repositories were given, and this command takes one")
+                    .hint("give one with -r; restore, cat, ls and repo info take several"),
+            ),
             Some(name) => Place::parse(name),
         }
     }
@@ -406,6 +410,11 @@ impl SnapshotSet {
     /// As selectors see them.
     pub fn summaries(&self) -> &[Summary] {
         &self.summaries
+    }
+
+    /// All of them, forgotten ones too.
+    pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.iter()
     }
 
     /// The strongest proof of a snapshot.

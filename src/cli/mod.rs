@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod copies;
 mod error;
 mod exit_code;
 mod invocation;
@@ -12,6 +13,7 @@ mod output;
 mod patterns;
 mod place;
 mod process;
+mod rule_321;
 mod second;
 mod text;
 mod ui;
@@ -148,6 +150,8 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Restore(arguments) => commands::restore::run(invocation, &arguments),
         Command::Check(arguments) => commands::check::run(invocation, &arguments),
+        Command::Copy(arguments) => commands::copy::run(invocation, &arguments),
+        Command::Mirror(arguments) => commands::mirror::run(invocation, &arguments),
         Command::Snapshots(arguments) => commands::snapshots::run(invocation, &arguments),
         Command::Ls(arguments) => commands::ls::run(invocation, &arguments),
         Command::Cat(arguments) => commands::cat::run(invocation, &arguments),

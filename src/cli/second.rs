@@ -5,6 +5,8 @@ use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::place::Place;
 use crate::cli::unlock::{Given, Prompt};
 use crate::format::slot::Unlock;
+use crate::repository::Repository;
+use crate::repository::index::Index;
 use std::io::IsTerminal;
 
 /// Which end it is.
@@ -12,23 +14,33 @@ use std::io::IsTerminal;
 pub enum End {
     /// What is read from.
     From,
+    /// What is written to.
+    To,
 }
 
 impl End {
     fn prefix(self) -> &'static str {
         match self {
             Self::From => "from",
+            Self::To => "to",
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::From => "the other repository",
+            Self::To => "the target",
         }
     }
 }
 
 impl Invocation {
+    /// How many threads work: what was asked for, or one for each processor.
+    pub fn workers(&self) -> usize {
+        let jobs = self.global.jobs.map(usize::from);
+        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
     /// Opens the repository at the other end. Without a passphrase or key of its own it is tried with
     /// what opens the repository of `-r`, where that was given without a question.
     pub fn open_second(&self, name: &str, end: End, given: Given) -> CommandResult<OpenRepository> {
@@ -50,6 +62,21 @@ impl Invocation {
             }
             _ => error.within(end.name()),
         })
+    }
+
+    /// Opens the index of a further copy and brings it up to date. A mirror has the cache of the
+    /// repository that it mirrors, which is in use: its index is held in memory.
+    pub fn open_second_index(
+        &self,
+        second: &Repository,
+        first: &Repository,
+    ) -> CommandResult<Index> {
+        if second.config().repository != first.config().repository {
+            return self.open_index(second);
+        }
+        let index = Index::default();
+        second.refresh_index(&index, &*self.ui)?;
+        Ok(index)
     }
 
     fn second_secret(&self, given: Given, end: End, place: &Place) -> CommandResult<Unlock> {

@@ -18,6 +18,7 @@ pub mod record;
 pub mod segment;
 pub mod slot;
 pub mod snapshot;
+pub mod whole;
 pub mod wire;
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl Round<'_> {
             self.repository,
             self.context,
             Some(self.session.id()),
-            &self.options.scratch,
+            self.options,
         )?;
         self.session.beat(self.repository)?;
         let named: HashSet<SnapshotId> = record.snapshots.iter().copied().collect();

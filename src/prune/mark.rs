@@ -13,10 +13,10 @@ use crate::planted::{self, Bug};
 use crate::prune::depth::UNUSABLE;
 use crate::prune::inventory::Inventory;
 use crate::prune::rows::{KEY, Row, RowCursor, blob_key, parse_blob_key};
-use crate::prune::{Context, PruneError};
+use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::gc::{Commit, PackSource};
 use crate::repository::{Flags, Holds, ReadError, Repository};
-use crate::spill::{Bits, Column, ColumnCursor, Scratch, Sorted, Sorter};
+use crate::spill::{Bits, Column, ColumnCursor, Sorted, Sorter};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Heads of metadata packs kept while marking.
@@ -38,7 +38,7 @@ impl Survey {
         repository: &Repository,
         context: Context<'_>,
         own: Option<SessionId>,
-        scratch: &Scratch,
+        options: &PruneOptions,
     ) -> Result<Self, PruneError> {
         let commits = repository.list_commits()?;
         let held = held(repository.load_holds()?, repository)?;
@@ -46,8 +46,9 @@ impl Survey {
         if let Some(error) = flags.damaged.pop() {
             return Err(error.into());
         }
-        let absent = absent_packs(&flags, own);
-        let inventory = Inventory::load(repository, context, &absent, scratch)?;
+        let mut absent = absent_packs(&flags, own);
+        absent.extend(&options.damaged);
+        let inventory = Inventory::load(repository, context, &absent, &options.scratch)?;
         Ok(Self {
             commits,
             flags,

@@ -30,12 +30,13 @@ pub use plan::{PruneCost, PrunePlan};
 pub use wait::OpenWriter;
 
 use crate::env::Sleeper;
-use crate::id::{BlobId, SegmentId, SessionId};
+use crate::id::{BlobId, PackId, SegmentId, SessionId};
 use crate::monitor::{Cancel, Interrupted, Monitor};
 use crate::repository::gc::{MoveError, NotMaintainer};
 use crate::repository::{ReadError, RecordLoadError, SessionError};
 use crate::spill::{Scratch, SpillError};
 use crate::store::StoreError;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// What a prune chooses.
@@ -58,6 +59,9 @@ pub struct PruneOptions {
     pub dead_after: Duration,
     /// Sessions that are closed whatever their age: their writers capture again.
     pub fence: Vec<SessionId>,
+    /// Packs known to be damaged. With any, what they hold counts as lost, only they are deleted,
+    /// and no snapshot is: what snapshots need of them must have been stored elsewhere before.
+    pub damaged: HashSet<PackId>,
     /// Where rows are sorted; by default in memory.
     pub scratch: Scratch,
 }
@@ -71,6 +75,7 @@ impl Default for PruneOptions {
             wait: Duration::from_secs(24 * 60 * 60),
             dead_after: Duration::from_secs(24 * 60 * 60),
             fence: Vec::new(),
+            damaged: HashSet::new(),
             scratch: Scratch::default(),
         }
     }

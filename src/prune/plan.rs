@@ -58,18 +58,24 @@ impl<'a> PrunePlan<'a> {
         context: Context<'_>,
     ) -> Result<Self, PruneError> {
         repository.require_maintain("prune")?;
-        let scratch = options.scratch.clone();
-        let survey = |repository| Survey::take(repository, context, None, &scratch);
+        let survey = |repository| Survey::take(repository, context, None, &options);
         let (survey, marks) = marked_twice(survey, repository, context)?;
+        let snapshots = match options.damaged.is_empty() {
+            true => going(&survey),
+            false => Vec::new(),
+        };
         let mut plan = Self {
             repository,
             options,
-            snapshots: going(&survey),
+            snapshots,
             dead: Vec::new(),
             moves: Moves::default(),
             cost: PruneCost::default(),
         };
-        plan.choose(&survey.inventory, &marks)?;
+        match plan.options.damaged.is_empty() {
+            true => plan.choose(&survey.inventory, &marks)?,
+            false => plan.choose_damaged(&survey.inventory),
+        }
         plan.cost.snapshots = plan.snapshots.len() as u64;
         Ok(plan)
     }
@@ -82,6 +88,18 @@ impl<'a> PrunePlan<'a> {
     /// Forgotten snapshots, and ones that never counted, that would go.
     pub fn snapshots(&self) -> &[SnapshotId] {
         &self.snapshots
+    }
+
+    /// Only what is damaged goes.
+    fn choose_damaged(&mut self, inventory: &Inventory) {
+        for stored in &inventory.catalog.packs {
+            self.cost.bytes_stored += u64::from(stored.place.length);
+            if self.options.damaged.contains(&stored.place.id) {
+                self.dead.push(stored.place.id);
+                self.cost.packs_dead += 1;
+                self.cost.bytes_freed += u64::from(stored.place.length);
+            }
+        }
     }
 
     fn choose(&mut self, inventory: &Inventory, marks: &Marks) -> Result<(), PruneError> {

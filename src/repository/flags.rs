@@ -8,6 +8,7 @@ use crate::format::protocol::{Closed, Condemned, Hide};
 use crate::format::record::Record;
 use crate::format::wire::FormatError;
 use crate::id::{ObjectId, PackId, SessionId, SnapshotId, WriterId};
+use crate::repository::keyless::flag_type;
 use crate::repository::{RecordLoadError, Repository};
 use crate::store::{ObjectKey, StoreExt};
 use std::collections::{HashMap, HashSet};
@@ -143,11 +144,7 @@ impl Repository {
         &self,
         is_wanted: &dyn Fn(SessionId, &str) -> bool,
     ) -> Result<Flags, RecordLoadError> {
-        let revoked = self.access.statement().revoked.iter().copied();
-        let mut flags = Flags {
-            revoked: revoked.collect(),
-            ..Flags::default()
-        };
+        let mut flags = Flags::revoking(self.access.statement().revoked.clone());
         for info in self.store.list_all(layout::GC)? {
             let name = info.key.file_name();
             let Some((session, what)) = layout::parse_flag(name) else {
@@ -156,12 +153,8 @@ impl Repository {
             if !is_wanted(session, what) {
                 continue;
             }
-            let object_type = match what.split('.').next() {
-                Some("closed") => ObjectType::Closed,
-                Some("condemn") => ObjectType::Condemn,
-                Some("delete") => ObjectType::Delete,
-                Some("hide") => ObjectType::Hide,
-                _ => continue,
+            let Some(object_type) = flag_type(what) else {
+                continue;
             };
             match self.load_record(&info.key, object_type, None) {
                 Ok(record) => {
@@ -181,7 +174,15 @@ impl Repository {
 }
 
 impl Flags {
-    fn add(
+    /// Where these writers are revoked.
+    pub(super) fn revoking(revoked: Vec<WriterId>) -> Self {
+        Self {
+            revoked: revoked.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(
         &mut self,
         kind: ObjectType,
         key: &ObjectKey,

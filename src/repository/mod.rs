@@ -6,9 +6,11 @@
 mod flags;
 mod follow;
 pub mod gc;
+mod heads;
 mod holds;
 pub mod index;
 mod keeping;
+mod keyless;
 mod keys;
 mod proofs;
 mod reader;
@@ -28,7 +30,7 @@ pub use keys::{
     KeysDrawn, Lack, Lineage, Need, NewCredential, NewKeys, Rotation, SharedDomain,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
-pub use reader::{PackKeys, ReadError, Reader};
+pub use reader::{Encoded, PackKeys, ReadError, Reader, Served};
 pub use records::RecordLoadError;
 pub use segments::{HostLink, MovedSegment};
 pub use session::{Session, SessionError};

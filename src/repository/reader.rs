@@ -4,21 +4,30 @@
 //! else is damage, and says which pack it is in.
 
 mod chain;
+mod encoded;
+mod head;
+mod others;
+
+pub use encoded::Encoded;
+pub use head::PackKeys;
+pub(in crate::repository) use head::fetch_range;
+pub use others::Served;
 
 use crate::codec::{self, DecodeError};
 use crate::crypto::OpenError;
-use crate::format::blob::{BlobKind, BlobRow, Form};
-use crate::format::envelope::{Envelope, SessionKey, UnwrapError, Unwrapper};
-use crate::format::layout;
-use crate::format::pack::{PackClass, blob_binding, decode_envelope};
+use crate::format::blob::{BlobKind, Form};
+use crate::format::envelope::{Envelope, UnwrapError};
+use crate::format::pack::{PackClass, decode_envelope};
 use crate::format::wire::FormatError;
 use crate::id::{BlobId, PackId, SnapshotId};
 use crate::limits;
+use crate::repository::Repository;
 use crate::repository::follow::Follower;
 use crate::repository::index::{Index, IndexError, Located};
-use crate::repository::{Repository, object_key};
 use crate::store::StoreError;
 use chain::Near;
+use head::{HEAD_BYTES, unseal};
+use others::Other;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,21 +148,9 @@ impl ReadError {
     }
 }
 
-/// The opened head of a pack: what its blobs are sealed under.
-#[derive(Debug)]
-pub struct PackKeys {
-    envelope: Envelope,
-    keys: Vec<Result<Arc<SessionKey>, KeyId>>,
-}
-
-use crate::id::KeyId;
-
 /// Heads and groups kept: a restore walks packs in order and needs few at a time.
 const HEADS_MAX: usize = 256;
 const GROUPS_MAX: usize = 8;
-
-/// Bytes fetched to see a pack's head: enough for the keys of one session.
-const HEAD_BYTES: usize = 4096;
 
 /// Rows tried for one blob, its bases included: without a bound a hostile index, in which every id
 /// has many damaged forms, would be searched for ever.
@@ -200,6 +197,7 @@ pub struct Reader<'a> {
     fetched: AtomicU64,
     follower: Follower,
     near: Near,
+    others: Vec<Other<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -213,6 +211,7 @@ impl<'a> Reader<'a> {
             fetched: AtomicU64::new(0),
             follower: Follower::default(),
             near: Near::default(),
+            others: Vec::new(),
         }
     }
 
@@ -282,7 +281,11 @@ impl<'a> Reader<'a> {
 
     /// Reads a blob's plaintext, from whichever of its places is whole.
     pub fn read(&self, id: BlobId, kind: BlobKind) -> Result<Vec<u8>, ReadError> {
-        self.following(|| self.read_within(id, kind, Bounds::new(&Cell::new(ROWS_MAX))))
+        let read = self.following(|| self.read_within(id, kind, Bounds::new(&Cell::new(ROWS_MAX))));
+        match read {
+            Err(error) if self.may_be_elsewhere(&error) => self.read_elsewhere(id, kind, error),
+            read => read,
+        }
     }
 
     fn read_within(
@@ -394,7 +397,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<u8>, ReadError> {
         let plain = self.decode(located, encoded, base)?;
         let head = self.head(located)?;
-        self.verify(located, &head.envelope, &plain)?;
+        self.verify(located, head.envelope(), &plain)?;
         Ok(plain)
     }
 
@@ -410,7 +413,7 @@ impl<'a> Reader<'a> {
             return Err(identity);
         };
         let head = self.head(located)?;
-        self.verify(located, &head.envelope, plain)?;
+        self.verify(located, head.envelope(), plain)?;
         Ok(plain.to_vec())
     }
 
@@ -455,7 +458,8 @@ impl<'a> Reader<'a> {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), ReadError> {
-        fetch_range(self.repository, pack, class, offset, buffer)?;
+        fetch_range(self.repository, pack, class, offset, buffer)
+            .map_err(|error| self.lost(pack, error))?;
         let length = buffer.len() as u64;
         self.fetched.fetch_add(length, Ordering::Relaxed);
         Ok(())
@@ -491,107 +495,10 @@ impl<'a> Reader<'a> {
 
     fn fetch_head(&self, located: &Located) -> Result<PackKeys, ReadError> {
         let (pack, class, length) = (located.pack, located.class, located.pack_length);
-        let keys = PackKeys::load(self.repository, pack, class, length)?;
+        let keys = PackKeys::load(self.repository, pack, class, length)
+            .map_err(|error| self.lost(pack, error))?;
         let length = HEAD_BYTES.min(length as usize) as u64;
         self.fetched.fetch_add(length, Ordering::Relaxed);
         Ok(keys)
-    }
-}
-
-/// Opens a blob's seal in place.
-fn unseal<'s>(
-    head: &PackKeys,
-    located: &Located,
-    sealed: &'s mut [u8],
-) -> Result<&'s [u8], ReadError> {
-    let (blob, pack) = (located.row.id, located.pack);
-    let key = head.key(pack, &located.row)?;
-    let encoded = blob_binding(&head.envelope, &located.row)
-        .open_in_place(key, sealed)
-        .map_err(|source| ReadError::Seal { blob, pack, source })?;
-    Ok(encoded)
-}
-
-/// Fetches bytes of a pack.
-pub(in crate::repository) fn fetch_range(
-    repository: &Repository,
-    pack: PackId,
-    class: PackClass,
-    offset: u64,
-    buffer: &mut [u8],
-) -> Result<(), ReadError> {
-    let key = object_key(layout::pack(class, &pack)).map_err(ReadError::Store)?;
-    let fetched = repository.store.get_range(&key, offset, buffer);
-    fetched.map_err(|source| pack_error(pack, source))
-}
-
-impl PackKeys {
-    /// Fetches the head of a pack of `length` bytes and unwraps what this credential can.
-    pub(in crate::repository) fn load(
-        repository: &Repository,
-        pack: PackId,
-        class: PackClass,
-        length: u32,
-    ) -> Result<Self, ReadError> {
-        let length = length as usize;
-        let mut bytes = vec![0; HEAD_BYTES.min(length)];
-        fetch_range(repository, pack, class, 0, &mut bytes)?;
-        let largest = length.min(limits::NODE_BYTES_MAX);
-        let mut decoded = decode_envelope(&bytes);
-        // A merged pack carries the keys of several sessions.
-        while decoded.is_err() && bytes.len() < largest {
-            bytes.resize((bytes.len() * 16).min(largest), 0);
-            fetch_range(repository, pack, class, 0, &mut bytes)?;
-            decoded = decode_envelope(&bytes);
-        }
-        let (envelope, _) = decoded.map_err(|source| ReadError::Head { pack, source })?;
-        Self::unwrap(repository, pack, envelope)
-    }
-
-    fn unwrap(
-        repository: &Repository,
-        pack: PackId,
-        envelope: Envelope,
-    ) -> Result<Self, ReadError> {
-        let unwrapped =
-            envelope
-                .keys
-                .iter()
-                .map(|entry| match repository.access.unwrap(&envelope, entry) {
-                    Ok(key) => Ok(Ok(key)),
-                    Err(UnwrapError::NotARecipient(id)) => Ok(Err(id)),
-                    Err(source) => Err(ReadError::Key { pack, source }),
-                });
-        let keys = unwrapped.collect::<Result<_, _>>()?;
-        Ok(Self { envelope, keys })
-    }
-
-    /// The head itself.
-    pub fn envelope(&self) -> &Envelope {
-        &self.envelope
-    }
-
-    /// The key that a row is sealed under. Errors: this credential cannot unwrap it.
-    pub(in crate::repository) fn key(
-        &self,
-        pack: PackId,
-        row: &BlobRow,
-    ) -> Result<&SessionKey, ReadError> {
-        let unknown = KeyId::default();
-        let source = match self.keys.get(usize::from(row.key)) {
-            Some(Ok(key)) => return Ok(key),
-            Some(Err(id)) => UnwrapError::NotARecipient(*id),
-            None => UnwrapError::NotARecipient(unknown),
-        };
-        Err(ReadError::Key { pack, source })
-    }
-}
-
-/// A pack that is gone or too short is damage; any other failure says nothing about it.
-fn pack_error(pack: PackId, source: StoreError) -> ReadError {
-    use crate::store::StoreErrorKind::{BadLength, NotFound};
-    match source.kind {
-        NotFound | BadLength => ReadError::Pack { pack, source },
-        _ => ReadError::Store(source),
     }
 }

@@ -120,7 +120,8 @@ fn plan(
                 });
                 item.yields.push((chunk, places));
             }
-            Err(error) if error.is_damage() => receiver.fail(&places, &error),
+            // Another copy may have it.
+            Err(error) if error.is_damage() => recover_chunk(id, &places, reader, receiver)?,
             Err(error) => return Err(error),
         }
     }
@@ -221,7 +222,7 @@ fn deliver(
                 .iter()
                 .for_each(|place| receiver.deliver(*place, &member)),
             Err(error) if error.is_damage() => {
-                recover_chunk(&chunk, &places, reader, receiver)?;
+                recover_chunk(chunk.row.id, &places, reader, receiver)?;
             }
             Err(error) => return Err(error),
         }
@@ -233,18 +234,18 @@ fn deliver(
 /// failure may have been passing.
 fn recover(item: Item, reader: &Reader<'_>, receiver: &dyn Receiver) -> Result<(), ReadError> {
     for (chunk, places) in item.yields {
-        recover_chunk(&chunk, &places, reader, receiver)?;
+        recover_chunk(chunk.row.id, &places, reader, receiver)?;
     }
     Ok(())
 }
 
 fn recover_chunk(
-    chunk: &Located,
+    chunk: BlobId,
     places: &[Place],
     reader: &Reader<'_>,
     receiver: &dyn Receiver,
 ) -> Result<(), ReadError> {
-    match reader.read(chunk.row.id, BlobKind::Chunk) {
+    match reader.read(chunk, BlobKind::Chunk) {
         Ok(plain) => {
             let deliver = |place: &Place| receiver.deliver(*place, &plain);
             places.iter().for_each(deliver);

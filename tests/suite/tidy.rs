@@ -24,7 +24,8 @@ const LAYERS: &[&[&str]] = &[
     &["repository"],
     &["tree"],
     &[
-        "archiver", "check", "compare", "diff", "forget", "mount", "prune", "restorer",
+        "archiver", "check", "compare", "copy", "diff", "forget", "mirror", "mount", "prune",
+        "restorer",
     ],
     &["cli"],
 ];

@@ -65,6 +65,10 @@ pub enum Command {
     /// Check that everything is there; with --read-data that it reads back
     #[command(visible_alias = "verify")]
     Check(commands::check::CheckArguments),
+    /// Copy snapshots to another repository, verified on arrival
+    Copy(commands::copy::CopyArguments),
+    /// Keep the repository's objects byte for byte in another place; needs no key
+    Mirror(commands::mirror::MirrorArguments),
     /// Withdraw snapshots by name or by rules; they can be brought back until a prune
     Forget(commands::forget::ForgetArguments),
     /// Forget everything older than an age
@@ -101,6 +105,8 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Check(_) => "check",
+            Self::Copy(_) => "copy",
+            Self::Mirror(_) => "mirror",
             Self::Ls(_) => "ls",
             Self::Cat(_) => "cat",
             Self::Find(_) => "find",

@@ -13,40 +13,40 @@ macro_rules! twin {
         pub struct $name {
             /// Read its passphrase from a file
             #[arg(
-                        id = concat!($prefix, "_passphrase_file"),
-                        long = concat!($prefix, "-passphrase-file"),
-                        env = concat!("ICECORE_", $environment, "_PASSPHRASE_FILE"),
-                        value_name = "FILE",
-                        hide_env_values = true
-                    )]
+                                id = concat!($prefix, "_passphrase_file"),
+                                long = concat!($prefix, "-passphrase-file"),
+                                env = concat!("ICECORE_", $environment, "_PASSPHRASE_FILE"),
+                                value_name = "FILE",
+                                hide_env_values = true
+                            )]
             passphrase_file: Option<PathBuf>,
 
             /// Run a command that prints its passphrase; no shell is involved
             #[arg(
-                        id = concat!($prefix, "_passphrase_command"),
-                        long = concat!($prefix, "-passphrase-command"),
-                        env = concat!("ICECORE_", $environment, "_PASSPHRASE_COMMAND"),
-                        value_name = "COMMAND",
-                        hide_env_values = true
-                    )]
+                                id = concat!($prefix, "_passphrase_command"),
+                                long = concat!($prefix, "-passphrase-command"),
+                                env = concat!("ICECORE_", $environment, "_PASSPHRASE_COMMAND"),
+                                value_name = "COMMAND",
+                                hide_env_values = true
+                            )]
             passphrase_command: Option<String>,
 
             /// Read its passphrase from an open file descriptor
             #[arg(
-                        id = concat!($prefix, "_passphrase_fd"),
-                        long = concat!($prefix, "-passphrase-fd"),
-                        value_name = "N"
-                    )]
+                                id = concat!($prefix, "_passphrase_fd"),
+                                long = concat!($prefix, "-passphrase-fd"),
+                                value_name = "N"
+                            )]
             passphrase_fd: Option<u32>,
 
             /// Unlock it with a key file
             #[arg(
-                        id = concat!($prefix, "_key_file"),
-                        long = concat!($prefix, "-key-file"),
-                        env = concat!("ICECORE_", $environment, "_KEY_FILE"),
-                        value_name = "FILE",
-                        hide_env_values = true
-                    )]
+                                id = concat!($prefix, "_key_file"),
+                                long = concat!($prefix, "-key-file"),
+                                env = concat!("ICECORE_", $environment, "_KEY_FILE"),
+                                value_name = "FILE",
+                                hide_env_values = true
+                            )]
             key_file: Option<PathBuf>,
         }
 
@@ -66,3 +66,4 @@ macro_rules! twin {
 }
 
 twin!(FromUnlockArguments, "from", "FROM", "the other repository");
+twin!(ToUnlockArguments, "to", "TO", "the target");

@@ -35,12 +35,15 @@ pub fn run(invocation: &Invocation, arguments: &CatArguments) -> CommandResult<R
             "cat writes a file's bytes: --json has no place for them",
         ));
     }
-    let open = invocation.open_repository_to(Need::Read, "cat")?;
+    let copies = invocation.open_copies(Some(Need::Read), "cat")?;
+    let open = &copies.first;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "cat")?;
     let index = invocation.open_index(&open.repository)?;
-    let reader = Reader::new(&open.repository, &index);
+    let others = copies.other_readers();
+    let mut reader = Reader::new(&open.repository, &index);
+    reader.fall_back_on(&others.iter().collect::<Vec<_>>());
     reader.follow(snapshot.id);
     let node = match wanted.path.as_deref() {
         Some(path) => member(&reader, snapshot, path)?,
@@ -65,6 +68,7 @@ pub fn run(invocation: &Invocation, arguments: &CatArguments) -> CommandResult<R
             false => Err(Stop::Unheard),
         }
     });
+    copies.tell_served(invocation, &reader.served());
     match written {
         Ok(()) | Err(Stop::Unheard) => Ok(Report::done()),
         Err(Stop::Failed(error)) => Err(error),

@@ -1,5 +1,7 @@
 //! `check`: is everything there, and does it read back?
 
+mod repair;
+
 use crate::check::{
     CheckOptions, CheckReport, Damage, Extent, ReadData, ScrubReport, Subset, check, scrub,
 };
@@ -8,6 +10,7 @@ use crate::cli::error::CommandResult;
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
+use crate::cli::place::Place;
 use crate::cli::text;
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
@@ -16,6 +19,7 @@ use crate::repository::{Need, Repository};
 use crate::selector::Selector;
 use crate::units::{bytes, parse_duration, seconds};
 use clap::Args;
+use repair::RepairArguments;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -45,6 +49,10 @@ pub struct CheckArguments {
     /// Without any key: compare every object with its name and checksums
     #[arg(long, conflicts_with_all = ["snapshots", "read_data"])]
     no_key: bool,
+
+    /// Bringing back what is damaged.
+    #[command(flatten)]
+    repair: RepairArguments,
 }
 
 /// Checks the repository.
@@ -78,17 +86,53 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         workers: workers(invocation),
         scratch: invocation.scratch(&open.repository),
     };
+    let (report, duration) = look(invocation, arguments, &open.repository, &index, &options)?;
+    show(invocation, arguments, &report, duration);
+    let from = match &arguments.repair.from {
+        Some(from) if !report.damage.is_empty() && !arguments.repair.dry_run => from,
+        _ => {
+            suggest_repair(invocation, arguments, &open.place, &report);
+            return Ok(summary(&report, duration));
+        }
+    };
+    let repaired = repair::run(invocation, &arguments.repair, from, &open, &index, &report)?;
+    let (report, duration) = look(invocation, arguments, &open.repository, &index, &options)?;
+    show(invocation, arguments, &report, duration);
+    let mut summary = summary(&report, duration);
+    summary
+        .summary
+        .extend([("repaired".to_owned(), repaired.describe())]);
+    Ok(summary)
+}
+
+fn look(
+    invocation: &Invocation,
+    arguments: &CheckArguments,
+    repository: &Repository,
+    index: &Index,
+    options: &CheckOptions,
+) -> CommandResult<(CheckReport, Duration)> {
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let (report, duration) = match arguments.read_data && arguments.subset.is_none() {
-        true => read_back(invocation, &open.repository, &index, &options)?,
+    let looked = match arguments.read_data && arguments.subset.is_none() {
+        true => read_back(invocation, repository, index, options)?,
         false => {
             let started = Instant::now();
-            let report = check(&open.repository, &index, &options, ui, cancel)?;
+            let report = check(repository, index, options, ui, cancel)?;
             (report, started.elapsed())
         }
     };
     ui.clear();
     cancel.check()?;
+    Ok(looked)
+}
+
+/// Says what a check found.
+fn show(
+    invocation: &Invocation,
+    arguments: &CheckArguments,
+    report: &CheckReport,
+    duration: Duration,
+) {
     let result = match report.damage.is_empty() {
         true => "no damage".to_owned(),
         false => format!(
@@ -128,8 +172,22 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
             },
         ));
     }
-    tell(invocation, &report);
-    Ok(summary(&report, duration))
+    tell(invocation, report);
+}
+
+/// Names the command that mends it, where it was not given.
+fn suggest_repair(
+    invocation: &Invocation,
+    arguments: &CheckArguments,
+    place: &Place,
+    report: &CheckReport,
+) {
+    if !report.damage.is_empty() && !arguments.repair.repair {
+        let place = text::quoted(&place.to_string());
+        invocation.output.line(&format!(
+            "repair: icecore check --repair --from COPY -r {place}, where COPY is a sibling or a mirror"
+        ));
+    }
 }
 
 /// Checks with all data, and remembers the snapshots that turn out whole as read back. Those that
@@ -207,7 +265,7 @@ fn tell(invocation: &Invocation, report: &CheckReport) {
         let whole = report.snapshots_checked.saturating_sub(hurt.len() as u64);
         let whole = text::counted(whole, "snapshot");
         invocation.output.line(&format!(
-            "{whole} whole. Next: take new snapshots, they store again what is missing"
+            "{whole} whole. Without a copy: take new snapshots, they store again what is missing"
         ));
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
+use crate::cli::rule_321::volatile;
 use crate::cli::second::End;
 use crate::cli::text;
 use crate::cli::unlock::{Prompt, refuse_inside};
@@ -18,15 +19,12 @@ use crate::repository::{InitOptions, Repository};
 use crate::units::{parse_duration, parse_size, seconds};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest wait for a lagging storage that can be asked for.
 const SETTLE_MAX: Duration = Duration::from_secs(3600);
-
-/// What `statfs` calls a file system in memory.
-const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// Options of `repo init`.
 #[derive(Debug, Args)]
@@ -303,16 +301,4 @@ fn create(
         traffic: made.open.traffic,
         place: place.absolute(),
     })
-}
-
-/// Why what is written here may not be there tomorrow.
-fn volatile(directory: &Path) -> Option<&'static str> {
-    let real = directory.canonicalize().ok()?;
-    let file_system = rustix::fs::statfs(&real).ok()?;
-    if file_system.f_type == TMPFS_MAGIC {
-        return Some("in memory");
-    }
-    let cleaned = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
-    let is_cleaned = cleaned.iter().any(|cleaned| real.starts_with(cleaned));
-    is_cleaned.then_some("cleaned up by the system")
 }

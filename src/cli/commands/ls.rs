@@ -33,12 +33,15 @@ pub struct LsArguments {
 
 /// Lists entries.
 pub fn run(invocation: &Invocation, arguments: &LsArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository_to(Need::Read, "ls")?;
+    let copies = invocation.open_copies(Some(Need::Read), "ls")?;
+    let open = &copies.first;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "ls")?;
     let index = invocation.open_index(&open.repository)?;
-    let reader = Reader::new(&open.repository, &index);
+    let others = copies.other_readers();
+    let mut reader = Reader::new(&open.repository, &index);
+    reader.fall_back_on(&others.iter().collect::<Vec<_>>());
     reader.follow(snapshot.id);
     let mut entries = 0u64;
     let mut total = 0u64;
@@ -73,6 +76,7 @@ pub fn run(invocation: &Invocation, arguments: &LsArguments) -> CommandResult<Re
     if let Some(root) = root {
         list(invocation, &reader, root, &prefix, &mut show)?;
     }
+    copies.tell_served(invocation, &reader.served());
     Ok(Report::with(json!({
         "snapshot_id": snapshot.id.to_string(),
         "entries": entries,

@@ -7,7 +7,8 @@ use crate::cli::place::Place;
 use crate::env::SystemEntropy;
 use crate::format::layout;
 use crate::store::{
-    CreateNew, LocalStore, ObjectKey, Observed, PROBE_PREFIX, Pacing, S3Store, StoreExt, observe,
+    CreateNew, LocalStore, MemoryStore, ObjectKey, Observed, PROBE_PREFIX, Pacing, S3Store,
+    StoreExt, observe,
 };
 use crate::units::seconds;
 use serde_json::{Value, json};
@@ -137,6 +138,22 @@ impl StoreTraits {
                 CreateNew::Unsupported => "unsupported",
             },
         })
+    }
+}
+
+/// Opens the place of a mirror, and makes its directory where there is none. Only looking, nothing is
+/// made: a directory that is not there holds nothing.
+pub fn open_or_make(
+    invocation: &Invocation,
+    place: &Place,
+    only_look: bool,
+) -> CommandResult<OpenStore> {
+    match place {
+        Place::Directory(directory) if !directory.exists() => match only_look {
+            true => Ok(invocation.wrap_store(MemoryStore::default())),
+            false => Ok(invocation.wrap_store(LocalStore::create(directory)?)),
+        },
+        place => invocation.open_store_at(place),
     }
 }
 

@@ -74,6 +74,7 @@ impl PruneArguments {
             dead_after: self.dead_after.unwrap_or(default.dead_after),
             fence: open_sessions(repository, &self.fence_writer)?,
             scratch,
+            ..default
         })
     }
 }

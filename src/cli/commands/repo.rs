@@ -4,6 +4,7 @@ use crate::cli::commands::init::InitArguments;
 use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
+use crate::cli::rule_321::Rule;
 use crate::cli::text;
 use crate::format::layout;
 use crate::repository::CredentialKind;
@@ -23,7 +24,8 @@ pub enum RepoCommand {
 
 /// Shows what a repository is.
 pub fn info(invocation: &Invocation) -> CommandResult<Report> {
-    let open = invocation.open_repository()?;
+    let copies = invocation.open_copies(None, "repo info")?;
+    let open = &copies.first;
     let repository = &open.repository;
     let set = invocation.list_snapshots(repository)?;
     let objects = repository.store().list_all("")?;
@@ -79,6 +81,8 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         invocation.output.line(&format!("{name:<12} {value}"));
     }
     invocation.remark_on_labels(&open.repository);
+    let rule = Rule::of(&copies.places());
+    rule.tell(invocation);
     Ok(Report::with(json!({
         "repository_id": config.repository.to_string(),
         "location": open.place.to_string(),
@@ -90,6 +94,7 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         "newest": newest.map(|newest| newest.captured.to_rfc3339()),
         "credential": access.label(),
         "lineage": lineage.map(|lineage| lineage.to_string()),
+        "rule_3_2_1": rule.describe(),
         "domains": repository.domain_names().iter().map(|domain| domain.name.clone()).collect::<Vec<_>>(),
     })))
 }

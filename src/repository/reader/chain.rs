@@ -14,7 +14,7 @@ const NEAR_MAX: usize = 32;
 
 /// What is fetched for a small blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ranges {
+pub(super) enum Ranges {
     /// Itself: a restore in place fetches what differs and no more.
     Exact,
     /// Its neighbours too: the deltas of one version lie in the order in which the next snapshot
@@ -46,7 +46,7 @@ impl Reader<'_> {
         let plain = self.decode_chain(chain, Ranges::Near)?;
         if let Some(top) = chain.first() {
             let head = self.head(top)?;
-            self.verify(top, &head.envelope, &plain)?;
+            self.verify(top, head.envelope(), &plain)?;
         }
         Ok(plain)
     }
@@ -74,7 +74,11 @@ impl Reader<'_> {
     }
 
     /// A blob's sealed bytes.
-    fn fetch_sealed(&self, located: &Located, ranges: Ranges) -> Result<Vec<u8>, ReadError> {
+    pub(super) fn fetch_sealed(
+        &self,
+        located: &Located,
+        ranges: Ranges,
+    ) -> Result<Vec<u8>, ReadError> {
         let row = &located.row;
         let (start, length) = (u64::from(row.offset), row.stored as usize);
         if ranges == Ranges::Near && length <= NEAR_BYTES / 4 {

@@ -3,6 +3,7 @@
 //! Spec: `format-spec/11-ordering.md`, writer. Shared between threads: workers seal, the session
 //! collects sealed blobs into packs, and a few threads store the packs meanwhile.
 
+mod adopt;
 mod commit;
 mod packs;
 mod seal;

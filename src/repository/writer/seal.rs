@@ -69,7 +69,7 @@ impl<'s, 'a> Sealer<'s, 'a> {
         self.seal(row, content)
     }
 
-    fn seal(&self, row: BlobRow, content: &[u8]) -> Result<PreparedBlob, WriteError> {
+    pub(super) fn seal(&self, row: BlobRow, content: &[u8]) -> Result<PreparedBlob, WriteError> {
         let keys = &self.session.keys;
         let key = match row.key {
             DATA_KEY => &keys.data.1,
@@ -183,7 +183,13 @@ fn full_size(chain: &[Located], plain: &[u8]) -> usize {
 }
 
 /// A row before it has a place in a pack.
-fn new_row(id: BlobId, kind: BlobKind, form: Form, codec: Codec, plain: usize) -> BlobRow {
+pub(super) fn new_row(
+    id: BlobId,
+    kind: BlobKind,
+    form: Form,
+    codec: Codec,
+    plain: usize,
+) -> BlobRow {
     BlobRow {
         id,
         kind,

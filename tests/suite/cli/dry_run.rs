@@ -30,6 +30,10 @@ fn world() -> TestEnvironment {
     }
     world.run(&["hold", "add", "latest"]).expect(0);
     world.run(&["forget", "latest~2"]).expect(0);
+    let init = ["init", "-r", "nas", "--like", "repo", "--kit", "kit-nas"];
+    world
+        .run(&[&init[..], &["--kdf-memory", "8MiB"]].concat())
+        .expect(0);
     world
 }
 
@@ -41,7 +45,9 @@ fn nothing_is_changed() {
     let latest = listed.objects()[1]["id"].as_str().map(str::to_owned);
     let latest = latest.expect("an id of the newest snapshot");
     let new_key = ["--new-key-file", "spare", "-n"];
-    let commands: [(&[&str], &str); 18] = [
+    let commands: [(&[&str], &str); 20] = [
+        (&["copy", "--to", "nas", "-n"], "would copy 2"),
+        (&["mirror", "--to", "new", "-n"], "would copy"),
         (&["init", "-r", "new", "--like", "repo", "-n"], "a sibling"),
         (&["init", "-r", "new", "-n"], "would create a repository"),
         (&["key", "add", "--label", "third"], "would add third"),

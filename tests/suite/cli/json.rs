@@ -123,6 +123,21 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
         (&["forget", "--keep-last", "1", "--force", "--prune"], 0),
         (&["prune", "-n"], 0),
         (&["info"], 0),
+        (
+            &["init", "-r", "nas", "--like", "repo", "--kit", "kit-nas"],
+            0,
+        ),
+        (&["copy", "--to", "nas", "-n"], 0),
+        (&["copy", "--to", "nas"], 0),
+        (&["copy", "--to", "repo"], 2),
+        (&["mirror", "--to", "mirror"], 0),
+        (&["check", "--repair", "--from", "nas"], 0),
+        (
+            &[
+                "restore", "latest", "--source", "data", "--target", "out2", "-r", "repo,nas",
+            ],
+            0,
+        ),
         (&["check", "--read-data"], 0),
         (&["verify", "--no-key"], 0),
         (&["key", "list"], 0),

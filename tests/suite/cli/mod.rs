@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! The program as a person or a script meets it: the real binary in a world of its own.
 
+mod copies;
 mod credentials;
 mod dry_run;
 mod environment;

@@ -20,6 +20,7 @@ use crate::target::files::{Overwrite, TargetOptions};
 use chosen::Chosen;
 use clap::Args;
 use place::Place;
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -104,12 +105,16 @@ pub struct RestoreArguments {
 
 /// Restores.
 pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResult<Report> {
-    let open = invocation.open_repository_to(Need::Read, "restore")?;
+    let copies = invocation.open_copies(Some(Need::Read), "restore")?;
+    let open = &copies.first;
     let set = invocation.list_snapshots(&open.repository)?;
     let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "restore")?;
     let index = invocation.open_index(&open.repository)?;
-    let reader = Reader::new(&open.repository, &index);
+    let others = copies.other_readers();
+    let mut reader = Reader::new(&open.repository, &index);
+    reader.fall_back_on(&others.iter().collect::<Vec<_>>());
+    let reader = reader;
     reader.follow(snapshot.id);
     let path = wanted.path.as_deref().map(clean).unwrap_or_default();
     let task = Task {
@@ -155,7 +160,12 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         verify: arguments.verify,
         duration: started.elapsed(),
     };
-    Ok(screen::show(invocation, &result))
+    let mut report = screen::show(invocation, &result);
+    let served = copies.tell_served(invocation, &reader.served());
+    if served != json!([]) {
+        report.summary.extend([("copies".to_owned(), served)]);
+    }
+    Ok(report)
 }
 
 /// What is to be done, from whichever snapshot.

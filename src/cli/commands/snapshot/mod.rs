@@ -11,6 +11,7 @@ use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::{Report, error_object};
+use crate::cli::rule_321::{shares_disk, volatile};
 use crate::env::Timestamp;
 use crate::monitor::{Monitor, Unit};
 use crate::repository::Need;
@@ -288,19 +289,27 @@ fn parent(
     Ok(Parent::Given(snapshot.id))
 }
 
-/// A copy on the same disk dies with it.
+/// A copy on the same disk dies with it, and a volatile one by itself.
 fn warn_same_disk(invocation: &Invocation, open: &OpenRepository, plans: &[Plan<'_>]) {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &std::path::Path| path.metadata().map(|metadata| metadata.dev()).ok();
-    let repository = open.place.directory().and_then(device);
+    let Some(repository) = open.place.directory() else {
+        return;
+    };
+    if let Some(why) = volatile(repository) {
+        invocation.output.warning(&format!(
+            "the repository is volatile ({why}): not for a backup"
+        ));
+        invocation.output.say(&format!(
+            "! The repository is volatile ({why}): fine for a try, not for a backup"
+        ));
+    }
     let mut paths = plans.iter().flat_map(|plan| &plan.paths);
-    if repository.is_some() && paths.any(|path| device(path) == repository) {
+    if paths.any(|path| shares_disk(path, repository)) {
         invocation.output.warning(
             "the repository is on the same disk as the data: fine for a try, not for a backup",
         );
         invocation
             .output
-            .say("! Same disk as the data: fine for a try, not for a backup");
+            .say("! Same disk as the data: fine for a try, not for a backup. Add a copy: icecore copy --to REPO");
     }
 }
 
