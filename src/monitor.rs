@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// What one step of work consists of, for a progress line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,11 @@ impl Monitor for Silent {
 
 /// A request to stop, set by Ctrl-C or a timeout and looked at between steps.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    /// When it counts as asked for by itself.
+    until: Option<Instant>,
+}
 
 /// The user asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,17 +54,31 @@ pub struct Interrupted;
 impl Cancel {
     /// The flag itself, for a signal handler.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.asked)
     }
 
     /// Asks everyone who holds this to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed) || self.is_over()
+    }
+
+    /// The same request, which also counts as made once `until` is over.
+    pub fn until(&self, until: Instant) -> Self {
+        let sooner = self.until.map_or(until, |own| own.min(until));
+        Self {
+            asked: Arc::clone(&self.asked),
+            until: Some(sooner),
+        }
+    }
+
+    /// Whether the time is over, asked or not.
+    pub fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Returns [`Interrupted`] once a stop was asked for.

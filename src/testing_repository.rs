@@ -151,6 +151,7 @@ pub fn request() -> SnapshotRequest {
         effort: Effort::Auto,
         workers: 2,
         strict: false,
+        expectations: Vec::new(),
     }
 }
 

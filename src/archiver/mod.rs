@@ -5,6 +5,7 @@
 
 mod content;
 mod directory;
+mod expectations;
 mod group;
 mod hints;
 mod parent;
@@ -15,6 +16,7 @@ mod stat_cache;
 mod stream;
 mod workers;
 
+pub use expectations::Expectation;
 pub use run::{OpenSource, Parent, Run, SnapshotError, SnapshotRequest, Taken};
 pub use sink::{ArchiveError, ArchiveOptions, Archived, archive, checked};
 

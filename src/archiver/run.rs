@@ -1,7 +1,9 @@
 //! One run: sessions, parents, commits, and the set that joins its snapshots.
 
+use crate::archiver::expectations::{Expectation, UNMET, counts, unmet};
 use crate::archiver::sink::{ArchiveError, ArchiveOptions, Archived, archive, checked};
 use crate::codec::Effort;
+use crate::entry::{Fact, Facts};
 use crate::env::Timestamp;
 use crate::format::protocol::Set;
 use crate::format::snapshot::{REMARKS_MAX, SnapshotBody, SnapshotLabel, Totals, WireFacts};
@@ -49,6 +51,8 @@ pub struct SnapshotRequest {
     pub workers: usize,
     /// Whether content that cannot be read fails the snapshot.
     pub strict: bool,
+    /// What must be true of a database; where it is not, the snapshot is kept as suspect.
+    pub expectations: Vec<Expectation>,
 }
 
 /// Which snapshot a new one is compared with.
@@ -188,14 +192,17 @@ impl<'a> Run<'a> {
         let archived = open()
             .map_err(ArchiveError::from)
             .and_then(|mut source| archive(&session, &mut *source, &options, monitor, cancel));
-        let archived = match archived {
+        let mut archived = match archived {
             Ok(archived) => archived,
             Err(error) => {
                 abandon(session, monitor);
                 return Err(error.into());
             }
         };
-        let label = self.label(request, &archived, captured, history.parent, started);
+        let before = || history.facts(repository);
+        judge(request, &mut archived, before)?;
+        let parent = history.parent.as_ref().map(|parent| parent.id);
+        let label = self.label(request, &archived, captured, parent, started);
         let parts = SnapshotParts {
             root: archived.root,
             label,
@@ -212,7 +219,7 @@ impl<'a> Run<'a> {
         session.end()?;
         Ok(Taken {
             id,
-            parent: history.parent,
+            parent,
             label,
             archived,
         })
@@ -289,13 +296,21 @@ fn is_unreadable_index(error: &SnapshotError) -> bool {
 
 /// What was there before.
 struct History {
-    parent: Option<SnapshotId>,
+    parent: Option<Snapshot>,
     /// The parent's root directory.
     root: Option<crate::id::BlobId>,
     heads: Vec<SnapshotId>,
 }
 
 impl History {
+    /// What was recorded with the parent.
+    fn facts(&self, repository: &Repository) -> Result<Vec<Facts>, RecordLoadError> {
+        let parent = self.parent.as_ref().filter(|parent| parent.readable);
+        let body = parent.map(|parent| parent.body(repository));
+        let facts = body.transpose()?.map(|body| body.facts).unwrap_or_default();
+        Ok(facts.into_iter().map(|(_, facts)| facts.into()).collect())
+    }
+
     fn load(
         repository: &Repository,
         request: &SnapshotRequest,
@@ -315,11 +330,42 @@ impl History {
         // Names and content of a tree that cannot be opened are nothing to compare with.
         let readable = parent.filter(|snapshot| snapshot.readable);
         Ok(Self {
-            parent: parent.map(|snapshot| snapshot.id),
+            parent: parent.cloned(),
             root: readable.map(|snapshot| snapshot.root),
             heads: repository.own_heads(&list, &flags)?,
         })
     }
+}
+
+/// Marks a capture that is not as expected, and says in its facts what is not.
+fn judge(
+    request: &SnapshotRequest,
+    archived: &mut Archived,
+    before: impl Fn() -> Result<Vec<Facts>, RecordLoadError>,
+) -> Result<(), RecordLoadError> {
+    let expectations = &request.expectations;
+    if expectations.is_empty() {
+        return Ok(());
+    }
+    let before = match expectations.iter().any(|one| one.max_drop.is_some()) {
+        true => before()?,
+        false => Vec::new(),
+    };
+    let before = before.iter().find_map(counts);
+    let now = archived.facts.iter().find_map(|(_, facts)| counts(facts));
+    let unmet = unmet(expectations, now, before);
+    if unmet.is_empty() {
+        return Ok(());
+    }
+    archived.suspect = true;
+    if archived.facts.is_empty() {
+        archived.facts.push((Vec::new(), Facts::new()));
+    }
+    for (_, facts) in archived.facts.iter_mut().take(1) {
+        facts.insert(UNMET.to_owned(), Fact::List(unmet.clone()));
+    }
+    archived.unmet = unmet;
+    Ok(())
 }
 
 fn body(request: &SnapshotRequest, archived: &Archived) -> SnapshotBody {

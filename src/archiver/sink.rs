@@ -17,6 +17,7 @@ use crate::source::{
     SourceError,
 };
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// A file that keeps changing is read this often before it is kept torn.
 const ATTEMPTS: usize = 3;
@@ -54,6 +55,10 @@ pub struct Archived {
     pub problems: Vec<Problem>,
     /// Whether an engine's own check found fault.
     pub suspect: bool,
+    /// What was expected and is not so.
+    pub unmet: Vec<String>,
+    /// How long the source was read: of a database, how long its transaction was open.
+    pub capture: Duration,
 }
 
 /// A capture failed. Nothing that was saved before is touched.
@@ -102,10 +107,16 @@ pub fn archive<'a>(
                 exclusions: Vec::new(),
                 problems: Vec::new(),
                 suspect: false,
+                unmet: Vec::new(),
+                capture: Duration::ZERO,
             },
         };
         let context = Context { monitor, cancel };
-        match source.capture(&context, &mut sink) {
+        let clock = session.repository().clock();
+        let started = clock.elapsed();
+        let captured = source.capture(&context, &mut sink);
+        sink.archived.capture = clock.elapsed().saturating_sub(started);
+        match captured {
             Ok(()) => sink.finish(),
             Err(CaptureError::Source(error)) => Err(error.into()),
             Err(CaptureError::Interrupted(error)) => Err(error.into()),

@@ -21,18 +21,27 @@ pub struct Copies {
 }
 
 impl Invocation {
-    /// Where the repositories are, as they were given.
-    pub fn places(&self) -> CommandResult<Vec<Place>> {
+    /// The run of the program as it is about each of several repositories: one that the configuration
+    /// knows has its own key and its own access.
+    fn each(&self) -> CommandResult<Vec<Self>> {
         let name = self.global.repo.as_deref().unwrap_or_default();
         // A directory may have a comma in its name.
         let names: Vec<&str> = match std::path::Path::new(name).exists() {
             true => vec![name],
             false => name.split(',').map(str::trim).collect(),
         };
-        match names.as_slice() {
-            [] | [_] => Ok(vec![self.place()?]),
-            names => names.iter().map(|name| Place::parse(name)).collect(),
-        }
+        let [_, _, ..] = names.as_slice() else {
+            return Ok(vec![self.clone()]);
+        };
+        let each = names.iter().map(|name| match self.is_configured(name)? {
+            true => Ok(self.with_repository(name)),
+            false => {
+                let mut other = self.clone();
+                other.global.repo = Some((*name).to_owned());
+                Ok(other)
+            }
+        });
+        each.collect()
     }
 
     /// Opens every copy that was given, with one passphrase or key for all. One that is absent or out
@@ -40,10 +49,10 @@ impl Invocation {
     ///
     /// `what` needs a credential of this kind.
     pub fn open_copies(&self, need: Option<Need>, what: &str) -> CommandResult<Copies> {
-        let places = self.places()?;
-        let several = places.len() > 1;
+        let each = self.each()?;
+        let several = each.len() > 1;
         let secret: RefCell<Option<Unlock>> = RefCell::default();
-        let unlock = |place: &Place| {
+        let shared = |place: &Place| {
             let known = secret.borrow().clone();
             match known {
                 Some(known) => Ok(known),
@@ -57,9 +66,15 @@ impl Invocation {
         let mut first: Option<OpenRepository> = None;
         let mut others = Vec::new();
         let mut failure: Option<CommandError> = None;
-        for place in places {
+        for own in each {
+            let place = own.place()?;
             let shown = place.to_string();
-            let opened = self.open_at(place, &unlock).and_then(|open| {
+            let is_configured = own.configured()?.is_some();
+            let unlock = |place: &Place| match is_configured {
+                true => own.unlock(Prompt::Existing),
+                false => shared(place),
+            };
+            let opened = own.open_at(place, &unlock).and_then(|open| {
                 if let Some(need) = need {
                     open.repository.access().check_allowed(need, what)?;
                 }

@@ -116,6 +116,12 @@ impl CommandError {
         Self::failed(format!("cannot {operation} {}: {error}", path.display()))
     }
 
+    /// The same as a fault of what the caller wrote.
+    pub fn usage_kind(mut self) -> Self {
+        self.kind = ErrorKind::Usage;
+        self
+    }
+
     /// Adds what to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -2,6 +2,7 @@
 
 use crate::cli::arguments::global::GlobalArguments;
 use crate::cli::arguments::selection::SelectionArguments;
+use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::output::Output;
 use crate::cli::place::{Place, Requests};
@@ -9,6 +10,7 @@ use crate::cli::text;
 use crate::cli::ui::Ui;
 use crate::cli::unlock::{Given, Prompt};
 use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
+use crate::format::document::Config as RepositoryConfig;
 use crate::format::protocol::ProofKind;
 use crate::format::slot::Unlock;
 use crate::id::{DomainTag, SnapshotId};
@@ -17,14 +19,15 @@ use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{CredentialKind, Need, Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
 use crate::spill::Scratch;
-use crate::store::{Store, Traffic};
+use crate::store::{SpoolStore, Store, Traffic};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One run of the program.
+#[derive(Clone)]
 pub struct Invocation {
     /// Options of every command.
     pub global: GlobalArguments,
@@ -42,6 +45,10 @@ pub struct Invocation {
     pub zone: TimeZone,
     /// What buckets were asked.
     pub requests: Arc<Requests>,
+    /// The configuration, once it was looked for.
+    pub configuration: OnceLock<Option<Arc<Configuration>>>,
+    /// Whether only the configuration says how the repository is unlocked.
+    pub own_key: bool,
 }
 
 /// A store and what passes through it.
@@ -60,6 +67,8 @@ pub struct OpenRepository {
     pub traffic: Arc<Traffic>,
     /// Where it is.
     pub place: Place,
+    /// What waits before it goes up, where the store is slow.
+    pub spool: Option<Arc<SpoolStore>>,
 }
 
 impl Invocation {
@@ -73,8 +82,11 @@ impl Invocation {
         text::moment(moment, self.now(), &self.zone)
     }
 
-    /// Where the repository is, as it was given.
+    /// Where the repository is, as it was given or configured.
     pub fn place(&self) -> CommandResult<Place> {
+        if let Some((configuration, _, repository)) = self.configured()? {
+            return configuration.place(&repository);
+        }
         match self.global.repo.as_deref() {
             None | Some("") => Err(CommandError::usage("no repository was given")
                 .hint("give -r with a directory or s3://BUCKET/PREFIX, or set ICECORE_REPO")),
@@ -86,10 +98,29 @@ impl Invocation {
         }
     }
 
+    /// What was given to unlock the repository: options and variables come before the
+    /// configuration.
+    pub fn given(&self) -> CommandResult<Given> {
+        let given = match self.own_key {
+            true => Given::default(),
+            false => Given::to_open(&self.global.unlock),
+        };
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        match self.configured()? {
+            Some((configuration, _, repository)) => match &repository.key {
+                Some(secret) => configuration.given(secret),
+                None => Ok(Given::to_open(&self.global.unlock)),
+            },
+            None => Ok(given),
+        }
+    }
+
     /// Reads the passphrase or key that opens the repository.
     pub fn unlock(&self, prompt: Prompt) -> CommandResult<Unlock> {
         let place = self.place()?;
-        self.read_secret(Given::to_open(&self.global.unlock), prompt, &place)
+        self.read_secret(self.given()?, prompt, &place)
     }
 
     /// Reads any secret.
@@ -108,9 +139,32 @@ impl Invocation {
         Ok(self.open_repository_keeping_secret()?.0)
     }
 
+    /// Opens the repository for captures: a spool takes what a slow store would make them wait for,
+    /// and what an earlier run left in it goes up first.
+    pub fn open_repository_to_capture(&self, what: &str) -> CommandResult<OpenRepository> {
+        let unlock = |_: &Place| self.unlock(Prompt::Existing);
+        let (open, _) = self.open_with(self.place()?, &unlock, |store, config| {
+            self.open_spool(store, config)
+        })?;
+        let access = open.repository.access();
+        access.check_allowed(Need::Write, what)?;
+        if let Some(spool) = &open.spool {
+            let left = open.repository.resume_spool(spool)?;
+            if left > 0 {
+                self.ui.warn(&format!(
+                    "{} that an interrupted run had sealed go up now",
+                    crate::units::bytes(left)
+                ));
+            }
+        }
+        Ok(open)
+    }
+
     /// Opens the repository, and hands out what it was opened with: to prove that it still opens.
     pub fn open_repository_keeping_secret(&self) -> CommandResult<(OpenRepository, Unlock)> {
-        self.open_keeping_secret(self.place()?, &|_| self.unlock(Prompt::Existing))
+        self.open_with(self.place()?, &|_| self.unlock(Prompt::Existing), |_, _| {
+            None
+        })
     }
 
     /// Opens the repository at a place with what `unlock` reads.
@@ -119,17 +173,23 @@ impl Invocation {
         place: Place,
         unlock: &dyn Fn(&Place) -> CommandResult<Unlock>,
     ) -> CommandResult<OpenRepository> {
-        Ok(self.open_keeping_secret(place, unlock)?.0)
+        Ok(self.open_with(place, unlock, |_, _| None)?.0)
     }
 
-    fn open_keeping_secret(
+    fn open_with(
         &self,
         place: Place,
         unlock: &dyn Fn(&Place) -> CommandResult<Unlock>,
+        spooled: impl FnOnce(&Arc<dyn Store>, &RepositoryConfig) -> Option<Arc<SpoolStore>>,
     ) -> CommandResult<(OpenRepository, Unlock)> {
         let OpenStore { store, traffic } = self.open_store_at(&place)?;
         // Before a passphrase is asked for in vain.
-        Repository::config_of(&*store)?;
+        let config = Repository::config_of(&*store)?;
+        let spool = spooled(&store, &config);
+        let store = match &spool {
+            Some(spool) => Arc::clone(spool) as Arc<dyn Store>,
+            None => store,
+        };
         let unlock = unlock(&place)?;
         let entropy = Arc::new(SystemEntropy);
         self.ui.waiting("opening");
@@ -145,6 +205,7 @@ impl Invocation {
             repository,
             traffic,
             place,
+            spool,
         };
         Ok((open, unlock))
     }
@@ -415,6 +476,15 @@ impl SnapshotSet {
     /// All of them, forgotten ones too.
     pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.iter()
+    }
+
+    /// The visible ones as selectors see them, each with its size in bytes.
+    pub fn with_sizes(&self) -> Vec<(Summary, u64)> {
+        let all = self.summaries.iter().zip(&self.snapshots);
+        let visible = all.filter(|(summary, _)| !summary.hidden);
+        visible
+            .map(|(summary, snapshot)| (summary.clone(), snapshot.label.totals.bytes))
+            .collect()
     }
 
     /// The strongest proof of a snapshot.

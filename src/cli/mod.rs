@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod configuration;
 mod copies;
 mod error;
 mod exit_code;
@@ -34,8 +35,8 @@ use output::{Output, Report};
 use place::Requests;
 use serde_json::json;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use ui::Ui;
 
 /// Runs the program: parses, executes, reports. Returns what the process ends with.
@@ -101,6 +102,8 @@ fn execute(arguments: Arguments) -> Exit {
                 clock,
                 zone: TimeZone::system(),
                 requests: Arc::clone(&requests),
+                configuration: OnceLock::new(),
+                own_key: false,
             },
             command,
         ),
@@ -148,6 +151,10 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         }
         Command::Repo(RepoCommand::Info) | Command::Info => commands::repo::info(invocation),
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
+        Command::Run(arguments) => commands::run::run(invocation, &arguments),
+        Command::Status(arguments) => commands::status::run(invocation, &arguments),
+        Command::Jobs => commands::jobs::run(invocation),
+        Command::Config(command) => commands::config::run(invocation, &command),
         Command::Restore(arguments) => commands::restore::run(invocation, &arguments),
         Command::Check(arguments) => commands::check::run(invocation, &arguments),
         Command::Copy(arguments) => commands::copy::run(invocation, &arguments),
@@ -159,6 +166,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Diff(arguments) => commands::diff::run(invocation, &arguments),
         Command::Compare(arguments) => commands::compare::run(invocation, &arguments),
         Command::Mount(arguments) => commands::mount::run(invocation, &arguments),
+        Command::Drill(arguments) => commands::drill::run(invocation, &arguments),
         Command::Forget(arguments) => commands::forget::run(invocation, &arguments),
         Command::Cleanup(arguments) => commands::forget::cleanup(invocation, &arguments),
         Command::Prune(arguments) => commands::prune::run(invocation, &arguments),

@@ -4,18 +4,22 @@ use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenStore};
 use crate::cli::unlock::variable;
 use crate::env::SystemEntropy;
+use crate::format::document::Config as RepositoryConfig;
 use crate::format::layout;
 use crate::format::pack::PackClass;
 use crate::monitor::Monitor;
 use crate::store::{
     LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, S3Location,
-    S3LocationError, S3Options, S3Store, Store, ThrottledStore,
+    S3LocationError, S3Options, S3Store, SpoolOptions, SpoolStore, Store, ThrottledStore,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
+
+/// How much waits for a bucket unless something else is said, bytes.
+const SPOOL_BYTES: u64 = 1 << 30;
 
 /// Where a repository is.
 #[derive(Debug, Clone)]
@@ -103,6 +107,10 @@ impl Requests {
 impl Invocation {
     /// Wraps a store: retries, limits, counters.
     pub fn wrap_store<S: Store + 'static>(&self, bare: S) -> OpenStore {
+        let configured = self.configured().ok().flatten();
+        let limits = configured
+            .map(|(_, _, repository)| (repository.limit_upload, repository.limit_download));
+        let (upload, download) = limits.unwrap_or_default();
         let pacing = Pacing::system(self.cancel.clone());
         let retrying = RetryStore::new(
             bare,
@@ -112,8 +120,8 @@ impl Invocation {
             Arc::clone(&self.ui) as Arc<dyn Monitor>,
         );
         let rates = Rates {
-            upload: self.global.limit_upload,
-            download: self.global.limit_download,
+            upload: self.global.limit_upload.or(upload),
+            download: self.global.limit_download.or(download),
         };
         let counting = RecordingStore::counting(ThrottledStore::new(retrying, rates, pacing));
         OpenStore {
@@ -145,15 +153,67 @@ impl Invocation {
         }
     }
 
+    /// Puts a spool in front of a store, where one is wanted and can be had.
+    pub fn open_spool(
+        &self,
+        store: &Arc<dyn Store>,
+        config: &RepositoryConfig,
+    ) -> Option<Arc<SpoolStore>> {
+        let configured = self.configured().ok().flatten();
+        let configured = configured.and_then(|(_, _, repository)| repository.spool);
+        let usual = match self.place() {
+            Ok(Place::Bucket(_)) => SPOOL_BYTES,
+            _ => 0,
+        };
+        let capacity = self.global.spool_size.or(configured).unwrap_or(usual);
+        if capacity == 0 {
+            return None;
+        }
+        let own = self.global.spool_dir.clone();
+        let directory = own.or_else(|| Some(self.cache_root()?.join("spool")));
+        let options = SpoolOptions {
+            directory: directory?.join(config.repository.to_string()),
+            capacity,
+            prefixes: [layout::PACKS, layout::SEGMENTS],
+            cancel: self.cancel.clone(),
+        };
+        match SpoolStore::open(Arc::clone(store), options) {
+            Ok(spool) => Some(Arc::new(spool)),
+            Err(error) => {
+                let why = crate::explain::explain(&error);
+                self.ui
+                    .warn(&format!("{why}; captures wait for the store instead"));
+                None
+            }
+        }
+    }
+
     /// Prepares the store of a bucket, with the credentials that the environment offers.
     pub fn open_bucket(&self, location: &S3Location) -> CommandResult<S3Store> {
+        let configured = self.configured()?;
         let text = |name| {
-            let (_, value) = variable(name)?;
-            value.into_string().ok()
+            let set = variable(name).map(|(_, value)| value);
+            let of_file = || configured.as_ref()?.0.variable(name);
+            set.or_else(of_file)?.into_string().ok()
         };
+        let credentials = configured
+            .as_ref()
+            .and_then(|(configuration, _, repository)| {
+                let credentials = repository.credentials.as_ref()?;
+                let read = |secret, what| configuration.secret(secret, what);
+                let id = read(&credentials.id, "the id of the bucket's key");
+                let secret = read(&credentials.secret, "the bucket's key");
+                Some(id.and_then(|id| Ok((id.to_string(), secret?))))
+            });
+        let ca = configured
+            .as_ref()
+            .and_then(|(configuration, _, repository)| {
+                repository.ca.as_ref().map(|ca| configuration.resolved(ca))
+            });
         let options = S3Options {
+            credentials: credentials.transpose()?,
             backblaze: text("B2_KEY_ID").zip(text("B2_APP_KEY").map(Zeroizing::new)),
-            ca: variable("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
+            ca: ca.or_else(|| variable("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path))),
             // Contents of files. The rest is read by every command.
             classed: [PackClass::Full, PackClass::Delta]
                 .map(|class| format!("{}/{}", layout::PACKS, class.name()))

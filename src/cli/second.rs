@@ -44,7 +44,16 @@ impl Invocation {
     /// Opens the repository at the other end. Without a passphrase or key of its own it is tried with
     /// what opens the repository of `-r`, where that was given without a question.
     pub fn open_second(&self, name: &str, end: End, given: Given) -> CommandResult<OpenRepository> {
-        let place = Place::parse(name)?;
+        if self.is_configured(name)? && given.is_empty() {
+            let other = self.with_repository(name);
+            return other
+                .open_repository()
+                .map_err(|error| error.within(end.name()));
+        }
+        let place = match self.is_configured(name)? {
+            true => self.with_repository(name).place()?,
+            false => Place::parse(name)?,
+        };
         let own = !given.is_empty();
         let given = std::cell::RefCell::new(Some(given));
         let opened = self.open_at(place, &|place| {

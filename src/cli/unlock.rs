@@ -50,6 +50,10 @@ pub struct Given {
     pub descriptor: Option<u32>,
     /// A key file.
     pub key_file: Option<PathBuf>,
+    /// The value of a variable that the configuration names.
+    pub value: Option<Zeroizing<Vec<u8>>>,
+    /// A command of the configuration that prints it.
+    pub words: Option<Vec<String>>,
 }
 
 /// What is asked on a terminal when nothing was given.
@@ -75,6 +79,7 @@ impl Given {
             passphrase_command: arguments.passphrase_command.clone(),
             descriptor: arguments.passphrase_fd,
             key_file: arguments.key_file.clone(),
+            ..Self::default()
         }
     }
 
@@ -88,6 +93,8 @@ impl Given {
                 .map(|_| "a passphrase command"),
             self.descriptor.map(|_| "a passphrase descriptor"),
             self.key_file.as_ref().map(|_| "a key file"),
+            self.value.as_ref().map(|_| "a variable"),
+            self.words.as_ref().map(|_| "a command"),
         ];
         names.into_iter().flatten().collect()
     }
@@ -116,19 +123,38 @@ impl Given {
         if let Some(path) = &self.key_file {
             return read_key_file(path, repository);
         }
-        let secret = if let Some((_, value)) = self.variable {
+        let secret = match self.text(repository, monitor)? {
+            Some(secret) => secret,
+            None => ask(prompt, guard)?,
+        };
+        from_text(&secret, prompt, monitor)
+    }
+
+    /// The secret as it was written, whatever it is for; `None` if nothing says where it is.
+    pub fn text(
+        self,
+        repository: Option<&Path>,
+        monitor: &dyn Monitor,
+    ) -> CommandResult<Option<Zeroizing<Vec<u8>>>> {
+        Ok(Some(if let Some((_, value)) = self.variable {
             Zeroizing::new(value.into_vec())
+        } else if let Some(value) = self.value {
+            value
         } else if let Some(path) = &self.passphrase_file {
             refuse_inside(path, repository)?;
             read_passphrase_file(path, monitor)?
         } else if let Some(command) = &self.passphrase_command {
-            run_command(command)?
+            let words = words::split(command).map_err(|error| {
+                CommandError::usage(format!("cannot use the passphrase command: {error}"))
+            })?;
+            run_command(&words)?
+        } else if let Some(words) = &self.words {
+            run_command(words)?
         } else if let Some(descriptor) = self.descriptor {
             read_descriptor(descriptor)?
         } else {
-            ask(prompt, guard)?
-        };
-        from_text(&secret, prompt, monitor)
+            return Ok(None);
+        }))
     }
 }
 
@@ -291,11 +317,10 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     })
 }
 
-fn run_command(command: &str) -> CommandResult<Zeroizing<Vec<u8>>> {
-    let words = words::split(command).map_err(|error| {
-        CommandError::usage(format!("cannot use the passphrase command: {error}"))
-    })?;
-    let program = words.first().cloned().unwrap_or_default();
+fn run_command(words: &[String]) -> CommandResult<Zeroizing<Vec<u8>>> {
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| CommandError::usage("the passphrase command is empty"))?;
     let failed = |problem: String| {
         CommandError::new(
             ErrorKind::Key,
@@ -303,8 +328,8 @@ fn run_command(command: &str) -> CommandResult<Zeroizing<Vec<u8>>> {
         )
         .hint("run it by hand: it has to print the passphrase and end with status 0")
     };
-    let mut process = Command::new(&program);
-    process.args(&words[1..]).stdin(Stdio::null());
+    let mut process = Command::new(program);
+    process.args(arguments).stdin(Stdio::null());
     for name in SECRET_VARIABLES {
         process.env_remove(name);
     }

@@ -18,6 +18,7 @@ mod records;
 mod segments;
 mod session;
 mod snapshots;
+mod spool;
 mod verify;
 mod writer;
 

@@ -19,6 +19,10 @@ use crate::id::{SetId, SnapshotId, WriterId};
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// How the source of a kept configuration begins. It is no source that `latest` could mean, unless
+/// it is asked for.
+pub const CONFIG_SCHEME: &str = "config:";
+
 /// How far a capture time may lie past the store's time before the store's counts, seconds: more
 /// than clocks under NTP differ, less than any bucket of a keep rule.
 pub const SKEW_SECONDS: i64 = 300;

@@ -4,7 +4,7 @@ use crate::env::Timestamp;
 use crate::id::SnapshotId;
 use crate::selector::filter::{Filters, Visibility};
 use crate::selector::moment::{Moment, MomentError};
-use crate::selector::{Flaw, Selector, Summary};
+use crate::selector::{CONFIG_SCHEME, Flaw, Selector, Summary};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -213,6 +213,9 @@ pub fn resolve<'a>(
 ) -> Result<Resolved<'a>, SelectError> {
     let mut passing = filters.select(snapshots, now, zone);
     passing.sort_by_key(|summary| std::cmp::Reverse((summary.effective_time(now), summary.id)));
+    if filters.sources.is_empty() && !matches!(selector, Selector::Prefix(_)) {
+        passing.retain(|summary| !summary.source.starts_with(CONFIG_SCHEME));
+    }
     match selector {
         Selector::Prefix(prefix) => by_prefix(prefix, &passing, snapshots, filters, now),
         Selector::Latest { back } => {

@@ -15,6 +15,7 @@ mod recording;
 mod retry;
 mod s3;
 mod settling;
+mod spool;
 mod throttle;
 
 #[cfg(any(test, feature = "testing"))]
@@ -36,6 +37,7 @@ pub use s3::{
     Addressing, CreateNew, Endpoint, Patience, S3Location, S3LocationError, S3Options, S3Store,
 };
 pub use settling::SettlingStore;
+pub use spool::{Leftover, SpoolFigures, SpoolOptions, SpoolStore};
 pub use throttle::{Rates, ThrottledStore};
 
 use crate::env::Timestamp;

@@ -21,8 +21,10 @@ mod error;
 mod prove;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use error::ReplaceError;
+pub use trial::{Answer, Trial, try_out};
 
 use crate::entry::Facts;
 use crate::monitor::Cancel;

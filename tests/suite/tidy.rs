@@ -14,11 +14,15 @@ const LAYERS: &[&[&str]] = &[
     &[
         "chunker",
         "codec",
+        "config",
         "crypto",
         "delta",
         "format",
+        "metrics",
         "retention",
+        "schedule",
         "selector",
+        "status",
     ],
     &["source", "spill", "store", "target"],
     &["repository"],
@@ -37,6 +41,9 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("codec", "format"),
     ("format", "crypto"),
     ("retention", "selector"),
+    ("config", "retention"),
+    ("status", "selector"),
+    ("config", "schedule"),
     // A database is proven and locked by what captures it.
     ("target", "source"),
     // A prune that forgets and a forget that prunes share the plan of what is hidden.

@@ -1,17 +1,18 @@
 //! Options that every command takes.
 
 use crate::codec::Effort;
-use crate::units::{parse_duration, parse_rate};
+use crate::units::{parse_duration, parse_rate, parse_size};
 use clap::{Args, ValueEnum};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// The repository: a directory, or s3://BUCKET/PREFIX with what is needed to reach it, such as
+    /// The repository: a directory, a name of the configuration file, or s3://BUCKET/PREFIX with
+    /// what is needed to reach it, such as
     /// "?endpoint=https://HOST&region=REGION&storage-class=STANDARD_IA"
     #[arg(short, long, global = true, env = "ICECORE_REPO", value_name = "REPO")]
     pub repo: Option<String>,
@@ -19,6 +20,17 @@ pub struct GlobalArguments {
     /// How the repository is unlocked.
     #[command(flatten)]
     pub unlock: UnlockArguments,
+
+    /// The configuration file [default: ./icecore.toml, ~/.config/icecore/config.toml,
+    /// /etc/icecore/config.toml]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "ICECORE_CONFIG",
+        value_name = "FILE"
+    )]
+    pub config: Option<PathBuf>,
 
     /// Where the disposable local cache lives [default: ~/.cache/icecore]
     #[arg(
@@ -80,6 +92,14 @@ pub struct GlobalArguments {
     #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
     pub limit_download: Option<NonZeroU64>,
 
+    /// Where a capture's sealed packs wait for a slow store [default: in the cache]
+    #[arg(long, global = true, env = "ICECORE_SPOOL_DIR", value_name = "DIR")]
+    pub spool_dir: Option<PathBuf>,
+
+    /// How much may wait there, such as 4GiB; 0 is no spool [default: 1GiB for a bucket, else 0]
+    #[arg(long, global = true, env = "ICECORE_SPOOL_SIZE", value_name = "SIZE", value_parser = parse_size)]
+    pub spool_size: Option<u64>,
+
     /// Give up after this long, such as 2h
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -94,7 +114,7 @@ pub struct DryRunArgument {
 }
 
 /// Where the passphrase or key comes from. At most one.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct UnlockArguments {
     /// Read the passphrase from a file
     #[arg(

@@ -45,6 +45,15 @@ pub enum Command {
     /// Save files, databases, a command's output
     #[command(visible_alias = "backup")]
     Snapshot(commands::snapshot::SnapshotArguments),
+    /// Run jobs of the configuration now
+    Run(commands::run::RunArguments),
+    /// Say whether everything is safe: age, verification, drills, runs, space
+    Status(commands::status::StatusArguments),
+    /// List the jobs: when each ran, and when it runs next
+    Jobs,
+    /// Write, check, show or fetch the configuration of jobs
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
     /// Bring a snapshot back; without a target, show the plan
     Restore(commands::restore::RestoreArguments),
     /// List snapshots
@@ -69,6 +78,8 @@ pub enum Command {
     Copy(commands::copy::CopyArguments),
     /// Keep the repository's objects byte for byte in another place; needs no key
     Mirror(commands::mirror::MirrorArguments),
+    /// Restore into scratch, open the databases, ask them, and record the proof
+    Drill(commands::drill::DrillArguments),
     /// Withdraw snapshots by name or by rules; they can be brought back until a prune
     Forget(commands::forget::ForgetArguments),
     /// Forget everything older than an age
@@ -102,6 +113,10 @@ impl Command {
             Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
             Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
             Self::Snapshot(_) => "snapshot",
+            Self::Run(_) => "run",
+            Self::Status(_) => "status",
+            Self::Jobs => "jobs",
+            Self::Config(_) => "config",
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Check(_) => "check",
@@ -113,6 +128,7 @@ impl Command {
             Self::Diff(_) => "diff",
             Self::Compare(_) => "compare",
             Self::Mount(_) => "mount",
+            Self::Drill(_) => "drill",
             Self::Forget(_) => "forget",
             Self::Cleanup(_) => "cleanup",
             Self::Prune(_) => "prune",

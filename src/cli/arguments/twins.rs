@@ -59,6 +59,7 @@ macro_rules! twin {
                     passphrase_command: self.passphrase_command.clone(),
                     descriptor: self.passphrase_fd,
                     key_file: self.key_file.clone(),
+                    ..Given::default()
                 }
             }
         }

@@ -75,6 +75,28 @@ pub fn run(invocation: &Invocation, arguments: &CatArguments) -> CommandResult<R
     }
 }
 
+/// The content of a small file.
+pub fn content(reader: &Reader<'_>, node: &Node, bytes_max: usize) -> CommandResult<Vec<u8>> {
+    let name = text::path(node.name());
+    match node.entry.entry.kind {
+        EntryKind::File { size } if size <= bytes_max as u64 => {}
+        _ => {
+            return Err(CommandError::failed(format!(
+                "{name} is not what it should be"
+            )));
+        }
+    }
+    let mut content = Vec::new();
+    for_each_piece::<CommandError>(reader, node.child, &mut |piece| {
+        match piece.chunk {
+            Some(id) => content.extend_from_slice(&reader.read(id, BlobKind::Chunk)?),
+            None => content.resize(content.len() + piece.length as usize, 0),
+        }
+        Ok(())
+    })?;
+    Ok(content)
+}
+
 fn hole(invocation: &Invocation, length: u64) -> bool {
     let zeros = [0; ZEROS];
     let mut left = length;

@@ -11,7 +11,7 @@ use crate::id::SnapshotId;
 use crate::monitor::Monitor;
 use crate::repository::Need;
 use crate::retention::{Decision, GroupBy, Policy, Verdict};
-use crate::selector::{Selector, TagPattern, Visibility};
+use crate::selector::{Filters, Selector, TagPattern, Visibility};
 use crate::units::Span;
 use clap::Args;
 use serde_json::json;
@@ -191,6 +191,37 @@ fn by_policy(
     };
     let plan = ForgetPlan::by_policy(&open.repository, &request)?;
     carry_out(invocation, open, set, plan, mode)
+}
+
+/// Forgets by the rules of a job, and frees the space. Returns how many snapshots went.
+pub fn retain(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    policy: &Policy,
+    filters: &Filters,
+    dry_run: bool,
+) -> CommandResult<u64> {
+    let set = invocation.list_snapshots(&open.repository)?;
+    let proven = set.proven();
+    let request = PolicyRequest {
+        policy,
+        group_by: GroupBy::default(),
+        filters,
+        proven: &proven,
+        zone: &invocation.zone,
+    };
+    let plan = ForgetPlan::by_policy(&open.repository, &request)?;
+    let number = plan.forgotten().len() as u64;
+    if number == 0 {
+        return Ok(0);
+    }
+    let mode = Mode {
+        prune: true,
+        force: false,
+        dry_run,
+    };
+    carry_out(invocation, open, &set, plan, &mode)?;
+    Ok(number)
 }
 
 /// Forgets everything older than an age.

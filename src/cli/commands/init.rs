@@ -300,5 +300,6 @@ fn create(
         repository: created?,
         traffic: made.open.traffic,
         place: place.absolute(),
+        spool: None,
     })
 }

@@ -31,14 +31,21 @@ pub struct MirrorArguments {
 /// Brings a mirror up to date.
 pub fn run(invocation: &Invocation, arguments: &MirrorArguments) -> CommandResult<Report> {
     let source_place = invocation.place()?;
-    let place = Place::parse(&arguments.to)?;
+    let (there, place) = match invocation.is_configured(&arguments.to)? {
+        true => {
+            let there = invocation.with_repository(&arguments.to);
+            let place = there.place()?;
+            (there, place)
+        }
+        false => (invocation.clone(), Place::parse(&arguments.to)?),
+    };
     if source_place.absolute().to_string() == place.absolute().to_string() {
         return Err(CommandError::usage("source and target are the same place"));
     }
     let source = invocation.open_store()?;
     Repository::config_of(&*source.store)?;
     let dry_run = arguments.dry_run.dry_run;
-    let target = open_or_make(invocation, &place, dry_run)?;
+    let target = open_or_make(&there, &place, dry_run)?;
     let options = MirrorOptions {
         workers: invocation.workers(),
         dry_run,

@@ -4,7 +4,6 @@ use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::cli::unlock::Given;
 use crate::repository::Repository;
 use serde_json::json;
 
@@ -56,7 +55,7 @@ fn state(invocation: &Invocation) -> CommandResult<String> {
         config.repository.short(),
         invocation.place()?
     );
-    if Given::to_open(&invocation.global.unlock).is_empty() {
+    if invocation.given()?.is_empty() {
         return Ok(format!(
             "{name} (locked: icecore snapshots asks for its passphrase)"
         ));

@@ -118,6 +118,8 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
             ],
             0,
         ),
+        (&["drill", "latest", "--source", "app.db"], 0),
+        (&["status"], 0),
         (&["hold", "list"], 0),
         (&["forget", "--keep-last", "1", "-n"], 0),
         (&["forget", "--keep-last", "1", "--force", "--prune"], 0),

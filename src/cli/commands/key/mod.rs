@@ -130,6 +130,7 @@ impl NewSecretArguments {
             passphrase_command: self.new_passphrase_command.clone(),
             descriptor: self.new_passphrase_fd,
             key_file: self.new_key_file.clone(),
+            ..Given::default()
         };
         invocation.read_secret(given, Prompt::New, &invocation.place()?)
     }
@@ -258,7 +259,7 @@ fn export(invocation: &Invocation, kit: Option<&Path>, dry_run: bool) -> Command
 
 /// Opens the repository, and says with what kind of secret.
 fn opened_with(invocation: &Invocation) -> CommandResult<(OpenRepository, &'static str)> {
-    let given = Given::to_open(&invocation.global.unlock);
+    let given = invocation.given()?;
     let kind = match given.key_file {
         Some(_) => "key",
         None => "passphrase",

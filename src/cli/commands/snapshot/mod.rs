@@ -1,23 +1,24 @@
 //! `snapshot`: capture sources into the repository, one snapshot each, one set for all.
 
-mod dry_run;
-mod plan;
+pub mod capture;
+pub mod dry_run;
+mod keep_configuration;
+pub mod plan;
 mod screen;
-mod verify;
+pub mod verify;
 
-use crate::archiver::{Parent, Run, SnapshotRequest, Taken};
+use crate::archiver::Parent;
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::{Report, error_object};
-use crate::cli::rule_321::{shares_disk, volatile};
 use crate::env::Timestamp;
-use crate::monitor::{Monitor, Unit};
 use crate::repository::Need;
 use crate::selector::{SKEW_SECONDS, Selector, TagPattern};
+use capture::{Captured, Common, capture, host_name, warn_same_disk};
 use clap::Args;
-use plan::{Plan, plans};
+use plan::plans;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -115,144 +116,51 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// One source's outcome.
-struct Outcome {
-    /// What the source is called.
-    source: String,
-    result: CommandResult<Taken>,
-}
-
 /// Takes snapshots.
 pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandResult<Report> {
-    let captured = captured(invocation, arguments.date.as_deref())?;
+    let moment = captured(invocation, arguments.date.as_deref())?;
     let mut plans = plans(invocation, arguments)?;
     if arguments.dry_run {
         return dry_run::run(invocation, &mut plans);
     }
-    let open = invocation.open_repository_to(Need::Write, "snapshot")?;
+    let open = invocation.open_repository_to_capture("snapshot")?;
     if arguments.verify_after {
         let access = open.repository.access();
         access.check_allowed(Need::Read, "snapshot --verify-after")?;
     }
-    let parent = parent(invocation, &open, arguments.parent.as_deref())?;
+    let common = Common {
+        host: arguments.host.clone().unwrap_or_else(host_name),
+        tags: tags(arguments),
+        labels: arguments.label.iter().cloned().collect(),
+        job: None,
+        domain: arguments.domain.clone(),
+        captured: moment,
+        parent: parent(invocation, &open, arguments.parent.as_deref())?,
+        planned_all: true,
+    };
     warn_same_disk(invocation, &open, &plans);
     let index = invocation.open_stale_index(&open.repository);
-    let mut run = Run::new(&open.repository, &index)?;
-    let set = run.set();
-    let mut outcomes = Vec::new();
-    for plan in &mut plans {
-        let request = request(invocation, arguments, plan, parent, captured);
-        let result = take(invocation, &mut run, &request, plan);
-        show(invocation, &plan.source, &result);
-        let stop = matches!(&result, Err(error) if error.kind == ErrorKind::Interrupted);
-        outcomes.push(Outcome {
-            source: plan.source.clone(),
-            result,
-        });
-        if stop || invocation.cancel.is_cancelled() {
-            break;
-        }
-    }
-    let complete = outcomes.len() == plans.len() && outcomes.iter().all(|o| o.result.is_ok());
-    if outcomes.iter().any(|outcome| outcome.result.is_ok()) {
-        run.finish(complete, &*invocation.ui)?;
-    }
-    let uploaded = open.traffic.uploaded_bytes();
-    let results = outcomes.iter().map(|outcome| outcome.result.as_ref());
-    let taken: Vec<_> = results.flatten().map(|taken| taken.id).collect();
+    let done = capture(invocation, &open, &index, &mut plans, &common)?;
+    let taken = done.ids();
     let verification = match arguments.verify_after && !taken.is_empty() {
         true => Some(verify::run(invocation, &open.repository, &index, &taken)),
         false => None,
     };
-    let report = report(&set.to_string(), uploaded, outcomes)?;
+    let report = report(done)?;
     Ok(match verification {
         Some(verification) => verification.added_to(report),
         None => report,
     })
 }
 
-fn take(
-    invocation: &Invocation,
-    run: &mut Run<'_>,
-    request: &SnapshotRequest,
-    plan: &mut Plan<'_>,
-) -> CommandResult<Taken> {
-    let ui = &*invocation.ui;
-    ui.phase("reading", Unit::Bytes, None);
-    let taken = run.snapshot(request, &mut *plan.open, ui, &invocation.cancel);
-    ui.clear();
-    Ok(taken?)
-}
-
-fn show(invocation: &Invocation, source: &str, result: &CommandResult<Taken>) {
-    match result {
-        Ok(taken) => {
-            for line in screen::lines(taken, invocation.global.verbose > 0) {
-                invocation.output.say(&line);
-            }
-            for problem in screen::problems(taken) {
-                invocation.ui.warn_line(&problem);
-            }
-            invocation.output.object("taken", screen::describe(taken));
-        }
-        Err(error) if error.kind != ErrorKind::Interrupted => {
-            let error = error.within(&format!("no snapshot of {source}"));
-            invocation.ui.error(&error);
-        }
-        Err(_) => {}
-    }
-}
-
-fn request(
-    invocation: &Invocation,
-    arguments: &SnapshotArguments,
-    plan: &Plan<'_>,
-    parent: Parent,
-    captured: Option<Timestamp>,
-) -> SnapshotRequest {
+fn tags(arguments: &SnapshotArguments) -> BTreeMap<String, String> {
     let tags = arguments.tag.iter();
-    let tags: BTreeMap<_, _> = tags
-        .map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default()))
-        .collect();
-    let jobs = invocation.global.jobs.map(usize::from);
-    SnapshotRequest {
-        source: plan.source.clone(),
-        host: arguments.host.clone().unwrap_or_else(host_name),
-        tags,
-        labels: arguments.label.iter().cloned().collect(),
-        job: None,
-        captured,
-        domain: arguments.domain.clone(),
-        roots: plan.roots.clone(),
-        user: user_name(),
-        parent,
-        effort: invocation.global.compression,
-        workers: jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        strict: plan.strict,
-    }
+    tags.map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default()))
+        .collect()
 }
 
-fn host_name() -> String {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    match name.is_empty() {
-        true => "localhost".to_owned(),
-        false => name,
-    }
-}
-
-fn user_name() -> String {
-    let named = ["USER", "LOGNAME"].iter().find_map(std::env::var_os);
-    named.map_or_else(
-        || format!("uid {}", rustix::process::geteuid().as_raw()),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-fn captured(invocation: &Invocation, date: Option<&str>) -> CommandResult<Option<Timestamp>> {
+/// The moment of a back-fill.
+pub fn captured(invocation: &Invocation, date: Option<&str>) -> CommandResult<Option<Timestamp>> {
     let Some(date) = date else {
         return Ok(None);
     };
@@ -289,39 +197,16 @@ fn parent(
     Ok(Parent::Given(snapshot.id))
 }
 
-/// A copy on the same disk dies with it, and a volatile one by itself.
-fn warn_same_disk(invocation: &Invocation, open: &OpenRepository, plans: &[Plan<'_>]) {
-    let Some(repository) = open.place.directory() else {
-        return;
-    };
-    if let Some(why) = volatile(repository) {
-        invocation.output.warning(&format!(
-            "the repository is volatile ({why}): not for a backup"
-        ));
-        invocation.output.say(&format!(
-            "! The repository is volatile ({why}): fine for a try, not for a backup"
-        ));
-    }
-    let mut paths = plans.iter().flat_map(|plan| &plan.paths);
-    if paths.any(|path| shares_disk(path, repository)) {
-        invocation.output.warning(
-            "the repository is on the same disk as the data: fine for a try, not for a backup",
-        );
-        invocation
-            .output
-            .say("! Same disk as the data: fine for a try, not for a backup. Add a copy: icecore copy --to REPO");
-    }
-}
-
-fn report(set: &str, uploaded: u64, outcomes: Vec<Outcome>) -> CommandResult<Report> {
+fn report(captured: Captured) -> CommandResult<Report> {
     let mut snapshots = Vec::new();
     let mut failures = Vec::new();
     let mut first_error = None;
     let mut exit = Exit::Done;
-    for outcome in outcomes {
+    let (set, uploaded) = (captured.set.to_string(), captured.bytes_uploaded);
+    for outcome in captured.outcomes {
         match outcome.result {
             Ok(taken) => {
-                if !taken.label.complete {
+                if !taken.label.complete || !taken.archived.unmet.is_empty() {
                     exit = Exit::Partial;
                 }
                 snapshots.push(screen::describe(&taken));
@@ -340,6 +225,11 @@ fn report(set: &str, uploaded: u64, outcomes: Vec<Outcome>) -> CommandResult<Rep
         other => other,
     };
     let mut summary = json!({ "set_id": set, "bytes_uploaded": uploaded });
+    if let Some(spool) = captured.spool {
+        summary["bytes_spooled"] = json!(spool.bytes);
+        summary["bytes_spooled_peak"] = json!(spool.bytes_peak);
+        summary["objects_resumed"] = json!(spool.resumed);
+    }
     if let [single] = snapshots.as_slice()
         && let (Value::Object(flat), Value::Object(summary)) = (single.clone(), &mut summary)
     {

@@ -1,6 +1,7 @@
 //! From the words on the command line to sources, one plan for each snapshot.
 
-use crate::cli::commands::snapshot::SnapshotArguments;
+use crate::archiver::Expectation;
+use crate::cli::commands::snapshot::{ExcludeArguments, SnapshotArguments};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::place::Place;
@@ -10,6 +11,7 @@ use crate::source::files::FilesSource;
 use crate::source::sqlite::{self, SqliteOptions, SqliteSource};
 use crate::source::stream::{CommandSource, ReaderSource};
 use crate::source::{Source, SourceError};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -40,8 +42,65 @@ pub struct Plan<'i> {
     pub strict: bool,
     /// Whether it can be looked at without taking anything: not so for a pipe.
     pub can_be_tried: bool,
+    /// Tags of this source besides those of all.
+    pub tags: BTreeMap<String, String>,
+    /// Labels of this source besides those of all.
+    pub labels: BTreeMap<String, String>,
+    /// Domain of this source instead of that of all.
+    pub domain: Option<String>,
+    /// What must be true of it.
+    pub expectations: Vec<Expectation>,
     /// Opens it.
     pub open: Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + 'i>,
+}
+
+impl<'i> Plan<'i> {
+    /// A plan of one file or stream that is saved whole or not at all.
+    fn strict(
+        source: String,
+        open: Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + 'i>,
+    ) -> Self {
+        Self {
+            source,
+            roots: Vec::new(),
+            paths: Vec::new(),
+            strict: true,
+            can_be_tried: false,
+            tags: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            domain: None,
+            expectations: Vec::new(),
+            open,
+        }
+    }
+}
+
+/// What is left out of trees.
+#[derive(Debug, Clone, Default)]
+pub struct Exclusions {
+    /// Files of rules.
+    pub files: Vec<PathBuf>,
+    /// Rules, each with its reason.
+    pub globs: Vec<(String, Option<String>)>,
+    /// Directories with a file of such a name.
+    pub if_present: Vec<OsString>,
+    /// Directories marked with CACHEDIR.TAG.
+    pub caches: bool,
+    /// Whether each path is followed on its own file system only.
+    pub one_file_system: bool,
+}
+
+impl From<&ExcludeArguments> for Exclusions {
+    fn from(given: &ExcludeArguments) -> Self {
+        let globs = given.exclude.iter().map(|glob| (glob.clone(), None));
+        Self {
+            files: given.exclude_file.clone(),
+            globs: globs.collect(),
+            if_present: given.exclude_if_present.clone(),
+            caches: given.exclude_caches,
+            one_file_system: given.one_file_system,
+        }
+    }
 }
 
 /// The plans for a command line.
@@ -54,19 +113,23 @@ pub fn plans<'i>(
     for word in &arguments.sources {
         match Word::parse(word)? {
             Word::StandardInput => plans.push(standard_input(invocation, arguments)?),
-            Word::Sqlite(path) => plans.push(database(arguments, &path)?),
-            Word::Environment(names) => plans.push(environment(invocation, &names)?),
+            Word::Sqlite(path) => plans.push(database(&path, arguments.compact)?),
+            Word::Environment(names) => {
+                let lookup: Lookup = Arc::new(|name| std::env::var_os(name));
+                plans.push(environment(invocation, &names, lookup)?);
+            }
             Word::Path(path) => match is_database(&path)? {
-                true => plans.push(database(arguments, &path)?),
+                true => plans.push(database(&path, arguments.compact)?),
                 false => paths.push(path),
             },
         }
     }
     if !paths.is_empty() {
-        plans.push(files(invocation, arguments, &paths)?);
+        plans.push(files(invocation, &paths, &(&arguments.exclude).into())?);
     }
     if let Some(name) = &arguments.exec {
-        plans.push(command(invocation, arguments, name));
+        let (words, environment) = (arguments.command.clone(), Vec::new());
+        plans.push(command(invocation, name, words, environment));
     }
     rename(arguments, &mut plans)?;
     Ok(plans)
@@ -134,26 +197,35 @@ fn name_of(path: &Path) -> Vec<u8> {
         .map_or_else(Vec::new, |name| name.as_bytes().to_vec())
 }
 
-fn database<'i>(arguments: &SnapshotArguments, path: &Path) -> CommandResult<Plan<'i>> {
+/// A SQLite database.
+pub fn database<'i>(path: &Path, compact: bool) -> CommandResult<Plan<'i>> {
     let real = canonical(path)?;
     let options = SqliteOptions {
-        compact: arguments.compact,
+        compact,
         ..SqliteOptions::default()
     };
+    let identity = format!("sqlite:{}", shown(&real));
+    let (roots, paths) = (
+        vec![(name_of(&real), real.as_os_str().as_bytes().to_vec())],
+        vec![real.clone()],
+    );
+    let open = move || {
+        let source = SqliteSource::new(real.clone(), None, options);
+        Ok(Box::new(source) as Box<dyn Source>)
+    };
     Ok(Plan {
-        source: format!("sqlite:{}", shown(&real)),
-        roots: vec![(name_of(&real), real.as_os_str().as_bytes().to_vec())],
-        paths: vec![real.clone()],
-        strict: true,
+        roots,
+        paths,
         can_be_tried: true,
-        open: Box::new(move || Ok(Box::new(SqliteSource::new(real.clone(), None, options)))),
+        ..Plan::strict(identity, Box::new(open))
     })
 }
 
-fn files<'i>(
+/// Files and trees.
+pub fn files<'i>(
     invocation: &'i Invocation,
-    arguments: &'i SnapshotArguments,
     paths: &[PathBuf],
+    exclusions: &Exclusions,
 ) -> CommandResult<Plan<'i>> {
     let mut real = paths
         .iter()
@@ -161,7 +233,7 @@ fn files<'i>(
         .collect::<CommandResult<Vec<_>>>()?;
     real.sort();
     real.dedup();
-    let rules = rules(invocation, arguments, &real)?;
+    let rules = rules(invocation, exclusions, &real)?;
     let source = FilesSource::new(&real, Arc::clone(&invocation.clock))?;
     let roots = source.roots().iter();
     let roots = roots
@@ -170,7 +242,7 @@ fn files<'i>(
     let names: Vec<String> = real.iter().map(|path| shown(path)).collect();
     let clock = Arc::clone(&invocation.clock);
     let paths = real.clone();
-    let one_file_system = arguments.exclude.one_file_system;
+    let one_file_system = exclusions.one_file_system;
     let cancel = invocation.cancel.clone();
     let open = move || {
         let cancel = cancel.clone();
@@ -181,34 +253,32 @@ fn files<'i>(
         Ok(Box::new(source) as Box<dyn Source>)
     };
     Ok(Plan {
-        source: format!("files:{}", names.join(",")),
         roots,
         paths,
         strict: false,
         can_be_tried: true,
-        open: Box::new(open),
+        ..Plan::strict(format!("files:{}", names.join(",")), Box::new(open))
     })
 }
 
 /// What is left out: as asked for, and the repository itself, which would grow for ever.
 fn rules(
     invocation: &Invocation,
-    arguments: &SnapshotArguments,
+    given: &Exclusions,
     paths: &[PathBuf],
 ) -> CommandResult<ExcludeRules> {
     let bad = |error| CommandError::usage(crate::explain::explain(&error));
-    let given = &arguments.exclude;
     let mut rules = ExcludeRules::builder();
-    for file in &given.exclude_file {
+    for file in &given.files {
         rules.file(file).map_err(bad)?;
     }
-    for glob in &given.exclude {
-        rules.rule(glob, None).map_err(bad)?;
+    for (glob, reason) in &given.globs {
+        rules.rule(glob, reason.as_deref()).map_err(bad)?;
     }
-    for name in &given.exclude_if_present {
+    for name in &given.if_present {
         rules.if_present(name.as_bytes()).map_err(bad)?;
     }
-    if given.exclude_caches {
+    if given.caches {
         rules.cache_directories();
     }
     let place = invocation.place().ok();
@@ -237,23 +307,30 @@ fn rules(
     rules.build().map_err(bad)
 }
 
-fn environment<'i>(invocation: &'i Invocation, names: &[String]) -> CommandResult<Plan<'i>> {
+/// Looks up a variable.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
+/// Variables.
+pub fn environment<'i>(
+    invocation: &'i Invocation,
+    names: &[String],
+    lookup: Lookup,
+) -> CommandResult<Plan<'i>> {
     let mut names = names.to_vec();
     names.sort();
     names.dedup();
-    let source = |names: &[String]| {
-        let lookup = Box::new(|name: &str| std::env::var_os(name));
+    let source = move |names: &[String]| {
+        let lookup = Arc::clone(&lookup);
+        let lookup = Box::new(move |name: &str| lookup(name));
         EnvironmentSource::new(names, lookup, Arc::clone(&invocation.clock))
     };
     // A mistyped name is found before a repository is opened; its error hides what follows a `=`.
     source(&names)?;
+    let identity = format!("env:{}", names.join(","));
+    let open = move || Ok(Box::new(source(&names)?) as Box<dyn Source>);
     Ok(Plan {
-        source: format!("env:{}", names.join(",")),
-        roots: Vec::new(),
-        paths: Vec::new(),
-        strict: true,
         can_be_tried: true,
-        open: Box::new(move || Ok(Box::new(source(&names)?))),
+        ..Plan::strict(identity, Box::new(open))
     })
 }
 
@@ -265,47 +342,43 @@ fn standard_input<'i>(
         CommandError::usage("standard input needs a name")
             .hint("such as: icecore snapshot - --as dump.sql")
     })?;
-    let clock = &invocation.clock;
-    Ok(Plan {
-        source: name.to_owned(),
-        roots: Vec::new(),
-        paths: Vec::new(),
-        strict: true,
-        can_be_tried: false,
-        open: Box::new(move || {
-            let reader = Box::new(std::io::stdin());
-            Ok(Box::new(ReaderSource::new(
-                name.as_bytes(),
-                reader,
-                Arc::clone(clock),
-            )?))
-        }),
-    })
+    let read = || Ok(Box::new(std::io::stdin()) as Box<dyn std::io::Read + Send>);
+    Ok(bytes(invocation, name.to_owned(), name, read))
 }
 
-fn command<'i>(
+/// One file of bytes that are at hand.
+pub fn bytes<'i>(
     invocation: &'i Invocation,
-    arguments: &'i SnapshotArguments,
-    name: &'i str,
+    source: String,
+    file: &'i str,
+    read: impl Fn() -> Result<Box<dyn std::io::Read + Send>, SourceError> + 'i,
 ) -> Plan<'i> {
     let clock = &invocation.clock;
-    Plan {
-        source: format!("exec:{name}"),
-        roots: Vec::new(),
-        paths: Vec::new(),
-        strict: true,
-        can_be_tried: false,
-        open: Box::new(move || {
-            let words = arguments.command.clone();
-            let clock = Arc::clone(clock);
-            Ok(Box::new(CommandSource::new(
-                name.as_bytes(),
-                words,
-                Vec::new(),
-                clock,
-            )?))
-        }),
-    }
+    let open = move || {
+        let source = ReaderSource::new(file.as_bytes(), read()?, Arc::clone(clock))?;
+        Ok(Box::new(source) as Box<dyn Source>)
+    };
+    Plan::strict(source, Box::new(open))
+}
+
+/// What a command prints.
+pub fn command<'i>(
+    invocation: &'i Invocation,
+    file: &'i str,
+    words: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+) -> Plan<'i> {
+    let clock = &invocation.clock;
+    let open = move || {
+        let source = CommandSource::new(
+            file.as_bytes(),
+            words.clone(),
+            environment.clone(),
+            Arc::clone(clock),
+        )?;
+        Ok(Box::new(source) as Box<dyn Source>)
+    };
+    Plan::strict(format!("exec:{file}"), Box::new(open))
 }
 
 /// `--as` names the source of the one snapshot.

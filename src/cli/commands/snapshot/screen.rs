@@ -118,8 +118,20 @@ pub fn left_out(exclusions: &[Exclusion]) -> Option<String> {
     Some(format!("left out {} ({})", bytes(total), names.join(", ")))
 }
 
-/// What could not be read, one line each.
+/// What could not be read, and what is not as expected, one line each.
 pub fn problems(taken: &Taken) -> Vec<String> {
+    let unmet = &taken.archived.unmet;
+    let mut lines = Vec::new();
+    if !unmet.is_empty() {
+        let id = taken.id.short();
+        lines.push(format!("SUSPECT  {id} is kept, and is not as expected:"));
+        lines.extend(unmet.iter().map(|line| format!("  {}", text::line(line))));
+    }
+    lines.extend(unreadable(taken));
+    lines
+}
+
+fn unreadable(taken: &Taken) -> Vec<String> {
     let problems = &taken.archived.problems;
     if problems.is_empty() {
         return Vec::new();
@@ -161,6 +173,7 @@ pub fn describe(taken: &Taken) -> Value {
         "complete": label.complete,
         "suspect": label.suspect,
         "checked": label.checked,
+        "unmet": taken.archived.unmet,
         "files": totals.files,
         "directories": totals.directories,
         "bytes_read": totals.bytes,
@@ -170,6 +183,7 @@ pub fn describe(taken: &Taken) -> Value {
         "chunks_total": totals.chunks,
         "chunks_new": totals.chunks_new,
         "chunks_delta": totals.chunks_delta,
+        "capture_seconds": taken.archived.capture.as_secs_f64(),
         "duration_seconds": totals.milliseconds as f64 / 1000.0,
         "problems": problems.collect::<Vec<_>>(),
     })

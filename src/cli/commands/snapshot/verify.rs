@@ -21,6 +21,11 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// Whether all of it read back.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Puts it into the report of the snapshots.
     pub fn added_to(self, mut report: Report) -> Report {
         let summary = &mut report.summary;

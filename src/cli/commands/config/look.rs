@@ -1,0 +1,132 @@
+//! `config check` and `config show`.
+
+use crate::cli::configuration::Configuration;
+use crate::cli::error::CommandResult;
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::Invocation;
+use crate::cli::output::Report;
+use crate::cli::text;
+use crate::config::{Config, Job};
+use crate::schedule::Schedule;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+/// What a job's schedule is read in.
+pub fn zone_of(invocation: &Invocation, config: &Config, job: &Job) -> TimeZone {
+    let zone = job.timezone.as_ref().or(config.timezone.as_ref());
+    zone.unwrap_or(&invocation.zone).clone()
+}
+
+/// What is written in the file and not done by this version, and what will not work as it stands.
+fn remarks(configuration: &Configuration) -> Vec<String> {
+    let config = &configuration.config;
+    let mut remarks = Vec::new();
+    for (name, source) in &config.sources {
+        let kind = source.kind.name();
+        if !source.kind.is_captured() {
+            remarks.push(format!(
+                "source.{name}: this version of icecore cannot capture {kind}; a job that names it \
+                 fails"
+            ));
+        }
+        if !config.jobs.values().any(|job| job.sources.contains(name)) {
+            remarks.push(format!("source.{name}: no job captures it"));
+        }
+    }
+    for (name, repository) in &config.repositories {
+        if repository.lock.is_some() {
+            remarks.push(format!(
+                "repository.{name}: this version of icecore cannot lock objects; its jobs refuse to \
+                 run without the lock"
+            ));
+        }
+    }
+    for (name, job) in &config.jobs {
+        if job.keep.is_none() {
+            remarks.push(format!("job.{name}: no keep: nothing is ever forgotten"));
+        }
+        if job.repositories.len() < 2 {
+            remarks.push(format!(
+                "job.{name}: one copy only; 3-2-1 wants a second place"
+            ));
+        }
+    }
+    remarks
+}
+
+/// Says whether the file can be meant. Exit code 5 where something needs attention.
+pub fn check(invocation: &Invocation) -> CommandResult<Report> {
+    let configuration = invocation.needed_configuration()?;
+    let config = &configuration.config;
+    let output = &invocation.output;
+    output.line(&format!(
+        "{} is valid: {}, {}, {}",
+        configuration.path.display(),
+        text::counted(config.sources.len() as u64, "source"),
+        match config.repositories.len() {
+            1 => "1 repository".to_owned(),
+            number => format!("{number} repositories"),
+        },
+        text::counted(config.jobs.len() as u64, "job"),
+    ));
+    let now = invocation.now();
+    let mut jobs = Vec::new();
+    for (name, job) in &config.jobs {
+        let zone = zone_of(invocation, config, job);
+        let next = match &job.schedule {
+            Some(schedule) => schedule.next(now, &zone),
+            None => None,
+        };
+        let when = match (&job.schedule, next) {
+            (None, _) => "by hand only".to_owned(),
+            (Some(Schedule::OnChange), _) => "when a source changes".to_owned(),
+            (Some(schedule), None) => format!("{schedule}: never"),
+            (Some(schedule), Some(next)) => {
+                format!("{schedule}: next {}", text::moment(next, now, &zone))
+            }
+        };
+        output.line(&format!("  job {name}   {when}"));
+        jobs.push(json!({
+            "job": name,
+            "schedule": job.schedule.as_ref().map(ToString::to_string),
+            "next": next.map(|next| next.to_rfc3339()),
+        }));
+    }
+    let remarks = remarks(&configuration);
+    for remark in &remarks {
+        invocation.ui.warn_line(&format!("! {remark}"));
+    }
+    let summary = json!({
+        "config": configuration.path.display().to_string(),
+        "jobs": jobs,
+        "remarks": remarks,
+    });
+    Ok(Report::with(summary).exit(match remarks.is_empty() {
+        true => Exit::Done,
+        false => Exit::Attention,
+    }))
+}
+
+/// Shows the file and where its secrets come from, but no secret.
+pub fn show(invocation: &Invocation) -> CommandResult<Report> {
+    let configuration = invocation.needed_configuration()?;
+    let output = &invocation.output;
+    output.line(&format!("# {}", configuration.path.display()));
+    for line in configuration.text.lines() {
+        output.line(line);
+    }
+    let repositories = configuration.config.repositories.iter();
+    let repositories: Vec<_> = repositories
+        .map(|(name, repository)| {
+            let key = repository.key.as_ref().map(ToString::to_string);
+            let place = configuration.place(repository)?;
+            Ok(json!({ "name": name, "place": place.to_string(), "key": key }))
+        })
+        .collect::<CommandResult<_>>()?;
+    Ok(Report::with(json!({
+        "config": configuration.path.display().to_string(),
+        "repositories": repositories,
+        "sources": configuration.config.sources.keys().collect::<Vec<_>>(),
+        "jobs": configuration.config.jobs.keys().collect::<Vec<_>>(),
+    })))
+}

@@ -1,0 +1,349 @@
+//! One attempt at a job: capture, verify, look after the repositories.
+
+use crate::archiver::{Parent, Taken};
+use crate::check::{CheckOptions, ReadData};
+use crate::cli::commands::check::{hurt_snapshots, read_back};
+use crate::cli::commands::run::{Run, captures, copies, maintain, sources};
+use crate::cli::commands::snapshot::capture::{
+    Captured, Common, capture, host_name, warn_same_disk,
+};
+use crate::cli::commands::snapshot::{dry_run, verify};
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::exit_code::Exit;
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::config::{IfAbsent, Job, Verify};
+use crate::metrics::{RepositoryRecord, SourceRecord};
+use crate::monitor::Monitor;
+use crate::repository::Need;
+use crate::repository::index::Index;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// What an attempt did.
+pub struct Done {
+    /// What the program ends with, if nothing worse comes.
+    pub exit: Exit,
+    /// Sources that were captured, by name.
+    pub sources: BTreeMap<String, SourceRecord>,
+    /// Repositories that were looked after, by name.
+    pub repositories: BTreeMap<String, RepositoryRecord>,
+    /// The set that was written.
+    set: Option<String>,
+    snapshots: Vec<String>,
+    forgotten: u64,
+    /// What is not as it should be, a sentence each.
+    problems: Vec<String>,
+    /// What was warned about and does not count as a failure.
+    warnings: Vec<String>,
+}
+
+impl Done {
+    fn new() -> Self {
+        Self {
+            exit: Exit::Done,
+            sources: BTreeMap::new(),
+            repositories: BTreeMap::new(),
+            set: None,
+            snapshots: Vec::new(),
+            forgotten: 0,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What went wrong, in one sentence.
+    pub fn problem(&self) -> Option<String> {
+        (!self.problems.is_empty()).then(|| self.problems.join("; "))
+    }
+
+    /// For scripts.
+    pub fn fields(&self, job: &str) -> Value {
+        json!({
+            "job": job,
+            "ok": self.problems.is_empty(),
+            "set_id": self.set,
+            "snapshots": self.snapshots,
+            "forgotten": self.forgotten,
+            "problems": self.problems,
+            "warnings": self.warnings,
+        })
+    }
+
+    /// A failure of a part, with the exit code it leads to.
+    fn fail(&mut self, exit: Exit, problem: String) {
+        self.exit = super::worse(self.exit, exit);
+        self.problems.push(problem);
+    }
+}
+
+/// A repository of the job that was opened.
+pub(super) struct Opened {
+    /// Its name in the file.
+    pub name: String,
+    /// The run of the program, as far as it is about this repository.
+    pub invocation: Invocation,
+    /// It.
+    pub open: OpenRepository,
+}
+
+/// Tries a job once. The error is that of a job of which nothing was done.
+pub(super) fn attempt(
+    run: &Run<'_>,
+    limited: &Invocation,
+    name: &str,
+    job: &Job,
+) -> CommandResult<Done> {
+    let mut done = Done::new();
+    let opened = open_all(run, limited, job, &mut done)?;
+    if captures(job) {
+        let Some(first) = opened.first() else {
+            return Err(CommandError::failed("none of its repositories is there"));
+        };
+        capture_into(run, first, name, job, &mut done)?;
+        if !run.dry_run {
+            copy_to_others(&opened, name, &mut done)?;
+        }
+    }
+    for opened in &opened {
+        if job.prune_by.contains_key(&opened.name) {
+            continue;
+        }
+        look_after(run, opened, name, job, &mut done)?;
+    }
+    Ok(done)
+}
+
+/// Opens what can be opened. One that may be absent is told and passed by.
+fn open_all(
+    run: &Run<'_>,
+    limited: &Invocation,
+    job: &Job,
+    done: &mut Done,
+) -> CommandResult<Vec<Opened>> {
+    let mut all = Vec::new();
+    for name in &job.repositories {
+        let Some(repository) = run.configuration.config.repositories.get(name) else {
+            continue;
+        };
+        if repository.lock.is_some() {
+            return Err(CommandError::usage(format!(
+                "repository.{name} wants its objects locked, which this version cannot do"
+            ))
+            .hint("leave lock out, and protect the bucket itself until then"));
+        }
+        let invocation = limited.with_repository(name);
+        let opened = match captures(job) {
+            true => invocation.open_repository_to_capture("run"),
+            false => invocation.open_repository_to(Need::Maintain, "run, of a job that prunes"),
+        };
+        match opened {
+            Ok(open) => all.push(Opened {
+                name: name.clone(),
+                invocation,
+                open,
+            }),
+            Err(error) if repository.if_absent == IfAbsent::Warn && super::can_pass(&error) => {
+                limited.cancel.check()?;
+                let warning = format!("repository {name} is not there: {}", error.message());
+                limited.ui.warn(&warning);
+                done.warnings.push(warning);
+                done.repositories
+                    .insert(name.clone(), RepositoryRecord::default());
+            }
+            Err(error) => return Err(error.within(&format!("repository {name}"))),
+        }
+    }
+    Ok(all)
+}
+
+/// The first repository was written by the run itself, the others get copies.
+fn copy_to_others(opened: &[Opened], job_name: &str, done: &mut Done) -> CommandResult<()> {
+    let Some((first, others)) = opened.split_first() else {
+        return Ok(());
+    };
+    for other in others {
+        let copied = copies::copy_to(first, other, job_name);
+        other.invocation.cancel.check()?;
+        let record = copied.unwrap_or_else(|error| {
+            let error = error.within(&format!("no copy in {}", other.name));
+            other.invocation.ui.error(&error);
+            done.fail(Exit::Partial, error.message());
+            RepositoryRecord::default()
+        });
+        done.repositories.insert(other.name.clone(), record);
+    }
+    Ok(())
+}
+
+fn capture_into(
+    run: &Run<'_>,
+    into: &Opened,
+    job_name: &str,
+    job: &Job,
+    done: &mut Done,
+) -> CommandResult<()> {
+    let configuration = into.invocation.needed_configuration()?;
+    let (mut names, mut plans) = (Vec::new(), Vec::new());
+    let mut first_error = None;
+    for (source, plan) in sources::plans(&into.invocation, &configuration, job) {
+        match plan {
+            Ok(plan) => {
+                names.push(source);
+                plans.push(plan);
+            }
+            Err(error) => {
+                let error = error.within(&format!("source {source}"));
+                into.invocation.ui.error(&error);
+                done.fail(Exit::Partial, error.message());
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    let planned_all = first_error.is_none();
+    if let (true, Some(error)) = (plans.is_empty(), first_error) {
+        return Err(error);
+    }
+    if run.dry_run {
+        let tried = dry_run::run(&into.invocation, &mut plans)?;
+        done.exit = super::worse(done.exit, tried.exit);
+        return Ok(());
+    }
+    warn_same_disk(&into.invocation, &into.open, &plans);
+    let common = Common {
+        host: host_name(),
+        tags: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        job: Some(job_name.to_owned()),
+        domain: None,
+        captured: run.captured,
+        parent: Parent::Newest,
+        planned_all,
+    };
+    let index = into.invocation.open_stale_index(&into.open.repository);
+    let started = Instant::now();
+    let captured = capture(&into.invocation, &into.open, &index, &mut plans, &common)?;
+    let mut written = RepositoryRecord {
+        success: true,
+        written: into.invocation.now().0,
+        milliseconds: milliseconds(started),
+        bytes_uploaded: captured.bytes_uploaded,
+        verified: 0,
+    };
+    tell(&names, &captured, done)?;
+    verify_taken(into, &index, job, &captured, &mut written, done)?;
+    written.success = done.problems.is_empty();
+    done.repositories.insert(into.name.clone(), written);
+    Ok(())
+}
+
+fn milliseconds(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Notes each source's outcome. Where nothing was captured, the first error is the result.
+fn tell(names: &[String], captured: &Captured, done: &mut Done) -> CommandResult<()> {
+    done.set = Some(captured.set.to_string());
+    for (name, outcome) in names.iter().zip(&captured.outcomes) {
+        match &outcome.result {
+            Ok(taken) => {
+                done.snapshots.push(taken.id.to_string());
+                done.sources.insert(name.clone(), record(taken));
+                let unread = taken.archived.problems.len();
+                if unread > 0 {
+                    done.fail(
+                        Exit::Partial,
+                        format!("source {name}: {unread} items not read"),
+                    );
+                }
+                for unmet in &taken.archived.unmet {
+                    done.fail(Exit::Partial, format!("source {name}: {unmet}"));
+                }
+                if taken.label.suspect && taken.archived.unmet.is_empty() {
+                    done.fail(
+                        Exit::Partial,
+                        format!("source {name}: its own check found faults"),
+                    );
+                }
+            }
+            Err(error) => done.fail(Exit::Partial, format!("source {name}: {}", error.message())),
+        }
+    }
+    let results = captured.outcomes.iter().map(|outcome| &outcome.result);
+    let failed = results.clone().all(Result::is_err);
+    match results.into_iter().find_map(|result| result.as_ref().err()) {
+        Some(error) if failed => Err(error.within("nothing was captured")),
+        _ => Ok(()),
+    }
+}
+
+fn record(taken: &Taken) -> SourceRecord {
+    let totals = &taken.label.totals;
+    SourceRecord {
+        snapshot: taken.id.to_string(),
+        taken: taken.label.captured.0,
+        bytes: totals.bytes,
+        bytes_stored: totals.bytes_stored,
+        milliseconds: totals.milliseconds,
+        good: taken.label.complete && !taken.label.suspect,
+        success: true,
+    }
+}
+
+fn verify_taken(
+    into: &Opened,
+    index: &Index,
+    job: &Job,
+    captured: &Captured,
+    written: &mut RepositoryRecord,
+    done: &mut Done,
+) -> CommandResult<()> {
+    let (invocation, repository) = (&into.invocation, &into.open.repository);
+    let ids = captured.ids();
+    let is_whole = match job.verify {
+        Verify::None => return Ok(()),
+        Verify::ReadBack => verify::run(invocation, repository, index, &ids).is_whole(),
+        Verify::Structure => {
+            let options = CheckOptions {
+                read_data: ReadData::No,
+                snapshots: Some(ids.clone()),
+                scratch: invocation.scratch(repository),
+                ..CheckOptions::default()
+            };
+            let (report, _) = read_back(invocation, repository, index, &options)?;
+            let hurt: BTreeSet<_> = hurt_snapshots(&report.damage).into_iter().collect();
+            report.complete && !ids.iter().any(|id| hurt.contains(id))
+        }
+    };
+    match (is_whole, job.verify) {
+        (true, Verify::ReadBack) => written.verified = invocation.now().0,
+        (true, _) => {}
+        (false, _) => {
+            let problem = "what was written could not be verified; the snapshots stay";
+            done.fail(Exit::Unproven, problem.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn look_after(
+    run: &Run<'_>,
+    opened: &Opened,
+    name: &str,
+    job: &Job,
+    done: &mut Done,
+) -> CommandResult<()> {
+    let maintained = maintain::maintain(&opened.invocation, &opened.open, (name, job), run.dry_run);
+    opened.invocation.cancel.check()?;
+    match maintained {
+        Ok(maintained) => done.forgotten += maintained.forgotten,
+        // The snapshots are there: what failed is the looking after.
+        Err(error) => {
+            let error = error.within(&format!("repository {}", opened.name));
+            opened.invocation.ui.error(&error);
+            done.fail(error.kind.exit(), error.message());
+        }
+    }
+    Ok(())
+}

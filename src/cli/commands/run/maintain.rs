@@ -1,0 +1,107 @@
+//! What a job does for a repository besides writing to it: retention, prune, reading back.
+
+use crate::check::{CheckOptions, ReadData};
+use crate::cli::commands::check::read_back;
+use crate::cli::commands::forget;
+use crate::cli::commands::run::captures;
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::config::Job;
+use crate::format::protocol::ProofKind;
+use crate::repository::Need;
+use crate::selector::Filters;
+use crate::units::bytes;
+
+/// What was done.
+pub struct Maintained {
+    /// Snapshots that were forgotten.
+    pub forgotten: u64,
+}
+
+/// Looks after one repository of a job.
+pub fn maintain(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    (name, job): (&str, &Job),
+    dry_run: bool,
+) -> CommandResult<Maintained> {
+    let forgotten = retain(invocation, open, name, job, dry_run)?;
+    if !dry_run {
+        check(invocation, open, job)?;
+    }
+    Ok(Maintained { forgotten })
+}
+
+/// Forgets by the job's rules and frees the space. A job that captures looks at its own snapshots
+/// only, one that only looks after repositories at all there are.
+fn retain(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    name: &str,
+    job: &Job,
+    dry_run: bool,
+) -> CommandResult<u64> {
+    let Some(policy) = job.keep.as_ref().filter(|policy| !policy.keep_forever) else {
+        return Ok(0);
+    };
+    let access = open.repository.access();
+    if access.check_allowed(Need::Maintain, "retention").is_err() {
+        return Err(CommandError::new(
+            ErrorKind::Refused,
+            "its credential adds and cannot delete, and the job has keep rules",
+        )
+        .hint("let a job with kind = \"prune\" on another host do it, and name that in prune_by"));
+    }
+    let filters = Filters {
+        jobs: match captures(job) {
+            true => vec![name.to_owned()],
+            false => Vec::new(),
+        },
+        ..Filters::default()
+    };
+    forget::retain(invocation, open, policy, &filters, dry_run)
+}
+
+/// Reads back what is due.
+fn check(invocation: &Invocation, open: &OpenRepository, job: &Job) -> CommandResult<()> {
+    let Some(check) = &job.check else {
+        return Ok(());
+    };
+    let proofs = open.repository.load_proofs()?.proofs;
+    let read = proofs
+        .iter()
+        .filter(|proof| proof.credible && proof.proof.kind == ProofKind::ReadData);
+    let newest = read.map(|proof| proof.proof.finished).max();
+    let now = invocation.now();
+    let age = newest.map(|newest| now.0.saturating_sub(newest.0));
+    let every = i64::try_from(check.every.as_nanos()).unwrap_or(i64::MAX);
+    if age.is_some_and(|age| (0..every).contains(&age)) {
+        return Ok(());
+    }
+    let subset = check.read_data.as_ref().map(|text| text.parse());
+    let subset = subset.transpose().map_err(CommandError::usage)?;
+    let index = invocation.open_index(&open.repository)?;
+    let options = CheckOptions {
+        read_data: subset.map_or(ReadData::All, ReadData::Subset),
+        scratch: invocation.scratch(&open.repository),
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        ..CheckOptions::default()
+    };
+    let (report, _) = read_back(invocation, &open.repository, &index, &options)?;
+    invocation.ui.clear();
+    invocation.cancel.check()?;
+    match report.damage.is_empty() {
+        true => {
+            let read = bytes(report.bytes_read);
+            invocation
+                .output
+                .say(&format!("read back {read}, no damage"));
+            Ok(())
+        }
+        false => Err(CommandError::new(
+            ErrorKind::Damage,
+            format!("{} objects are damaged", report.damage.len()),
+        )
+        .hint("icecore check --read-data names the snapshots and paths they hurt")),
+    }
+}

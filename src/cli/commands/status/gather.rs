@@ -1,0 +1,296 @@
+//! What `status` judges: read from the repositories, the configuration, and this host's records.
+
+use crate::cli::commands::config::zone_of;
+use crate::cli::commands::run::{Records, identities};
+use crate::cli::configuration::Configuration;
+use crate::cli::error::{CommandResult, ErrorKind};
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::text;
+use crate::config::{IfAbsent, Job, JobKind, Verify};
+use crate::env::Timestamp;
+use crate::format::layout;
+use crate::format::protocol::ProofKind;
+use crate::id::SnapshotId;
+use crate::schedule::Schedule;
+use crate::selector::{CONFIG_SCHEME, Summary};
+use crate::status::{JobFacts, Newest, RepositoryFacts, SourceFacts};
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// How old the newest snapshot may be where nothing says more.
+const AGE_MAX: Duration = Duration::from_secs(25 * 3600);
+
+/// How much later than its time a run may begin.
+const LATE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Everything in reach.
+pub struct Gathered {
+    /// Title.
+    pub name: String,
+    /// Zone of what is shown.
+    pub zone: TimeZone,
+    /// Sources, by name.
+    pub sources: Vec<SourceFacts>,
+    /// Jobs.
+    pub jobs: Vec<JobFacts>,
+    /// Repositories.
+    pub repositories: Vec<RepositoryFacts>,
+    /// The repositories that hold a source's newest snapshot, or one as new.
+    pub copies: BTreeMap<String, Vec<String>>,
+}
+
+/// The snapshots of one repository, with what was proven of them.
+struct Looked {
+    name: String,
+    summaries: Vec<(Summary, u64)>,
+    read_back: HashMap<SnapshotId, Timestamp>,
+    drills: HashMap<SnapshotId, (Timestamp, Duration)>,
+}
+
+/// Looks at the repositories of the configuration, or at the one that was given.
+pub fn gather(invocation: &Invocation, max_age: Option<Duration>) -> CommandResult<Gathered> {
+    let given = invocation.global.repo.is_some();
+    match invocation.configuration()? {
+        Some(configuration) if !given => of_jobs(invocation, &configuration, max_age),
+        _ => of_repository(invocation, max_age),
+    }
+}
+
+fn of_repository(invocation: &Invocation, max_age: Option<Duration>) -> CommandResult<Gathered> {
+    let open = invocation.open_repository()?;
+    let (looked, facts) = look(invocation, "repository", &open)?;
+    let mut names: Vec<String> = looked
+        .summaries
+        .iter()
+        .map(|(s, _)| s.source.clone())
+        .collect();
+    names.retain(|name| !name.starts_with(CONFIG_SCHEME));
+    names.sort();
+    names.dedup();
+    let now = invocation.now();
+    let sources = names.iter().map(|identity| SourceFacts {
+        name: text::short_source(identity),
+        rpo: Some(max_age.unwrap_or(AGE_MAX)),
+        ..of_source(&[&looked], identity, now)
+    });
+    Ok(Gathered {
+        name: open.place.to_string(),
+        zone: invocation.zone.clone(),
+        sources: sources.collect(),
+        jobs: Vec::new(),
+        repositories: vec![facts],
+        copies: BTreeMap::new(),
+    })
+}
+
+fn of_jobs(
+    invocation: &Invocation,
+    configuration: &Configuration,
+    max_age: Option<Duration>,
+) -> CommandResult<Gathered> {
+    let config = &configuration.config;
+    let mut looked = Vec::new();
+    let mut repositories = Vec::new();
+    for (name, repository) in &config.repositories {
+        let own = invocation.with_repository(name);
+        let found = own.open_repository().and_then(|open| {
+            let (looked, mut facts) = look(&own, name, &open)?;
+            facts.max_size = repository.max_size;
+            Ok((looked, facts))
+        });
+        match found {
+            Ok((one, facts)) => {
+                looked.push(one);
+                repositories.push(facts);
+            }
+            Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
+            Err(error) => repositories.push(RepositoryFacts {
+                name: name.clone(),
+                unreachable: Some(error.message()),
+                may_be_absent: repository.if_absent == IfAbsent::Warn,
+                ..RepositoryFacts::default()
+            }),
+        }
+    }
+    let now = invocation.now();
+    let records = Records::open(invocation, configuration)?;
+    let (mut sources, mut jobs) = (Vec::new(), Vec::new());
+    let mut copies: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (job_name, job) in &config.jobs {
+        let zone = zone_of(invocation, config, job);
+        jobs.push(of_job(&records, job_name, job, &zone, now));
+        if job.kind != JobKind::Backup {
+            continue;
+        }
+        let own = looked
+            .iter()
+            .filter(|one| job.repositories.contains(&one.name));
+        let own: Vec<&Looked> = own.collect();
+        for (name, identity) in identities(configuration, job) {
+            let every = |schedule: &Option<Schedule>| interval(schedule.as_ref()?, &zone, now);
+            let facts = SourceFacts {
+                name: name.clone(),
+                rpo: max_age
+                    .or(job.goals.rpo)
+                    .or_else(|| usual_age(job, &zone, now)),
+                rto: job.goals.rto,
+                wants_read_back: job.verify == Verify::ReadBack,
+                drill_every: job.drill.as_ref().and_then(|drill| every(&drill.schedule)),
+                ..of_source(&own, &identity, now)
+            };
+            let newest = facts.newest.as_ref().map(|newest| newest.taken);
+            let holds = own.iter().filter(|one| {
+                let mut of = one.summaries.iter().filter(|(s, _)| s.source == identity);
+                of.any(|(summary, _)| Some(summary.captured) == newest)
+            });
+            copies.insert(name, holds.map(|one| one.name.clone()).collect());
+            sources.push(facts);
+        }
+    }
+    Ok(Gathered {
+        name: configuration.name().to_owned(),
+        zone: config
+            .timezone
+            .clone()
+            .unwrap_or_else(|| invocation.zone.clone()),
+        sources,
+        jobs,
+        repositories,
+        copies,
+    })
+}
+
+/// The time between two runs, as the schedule has it now.
+fn interval(schedule: &Schedule, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
+    let first = schedule.next(now, zone)?;
+    let second = schedule.next(first, zone)?;
+    let nanoseconds = second.0.saturating_sub(first.0);
+    Some(Duration::from_nanos(
+        u64::try_from(nanoseconds).unwrap_or(0),
+    ))
+}
+
+/// What the schedule gives, and an hour for the run itself; a change tells by itself when it comes.
+fn usual_age(job: &Job, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
+    match &job.schedule {
+        None => Some(AGE_MAX),
+        Some(Schedule::OnChange) => None,
+        Some(schedule) => {
+            let every = interval(schedule, zone, now)?;
+            Some(every + Duration::from_secs(3600))
+        }
+    }
+}
+
+fn of_job(records: &Records, name: &str, job: &Job, zone: &TimeZone, now: Timestamp) -> JobFacts {
+    let Some(record) = records.of(name) else {
+        return JobFacts {
+            name: name.to_owned(),
+            ..JobFacts::default()
+        };
+    };
+    let due = job.schedule.as_ref();
+    let due = due.and_then(|schedule| schedule.due(Some(Timestamp(record.started)), now, zone));
+    let late = i64::try_from(LATE_MAX.as_nanos()).unwrap_or(i64::MAX);
+    JobFacts {
+        name: name.to_owned(),
+        error: record.error,
+        failures: record.failures,
+        missed: due.filter(|due| due.0.saturating_add(late) < now.0),
+    }
+}
+
+fn of_source(looked: &[&Looked], identity: &str, now: Timestamp) -> SourceFacts {
+    let mut facts = SourceFacts::default();
+    let mut newest: Option<(Timestamp, Newest)> = None;
+    for one in looked {
+        let mut own: Vec<_> = one
+            .summaries
+            .iter()
+            .filter(|(s, _)| s.source == identity)
+            .collect();
+        own.sort_by_key(|(summary, _)| (summary.effective_time(now), summary.id));
+        for (summary, _) in &own {
+            if summary.complete && !summary.suspect {
+                facts.good = facts.good.max(Some(summary.effective_time(now)));
+            }
+            if let Some(drill) = one.drills.get(&summary.id) {
+                facts.drill = facts.drill.max(Some(*drill));
+            }
+        }
+        let [before @ .., (summary, bytes)] = own.as_slice() else {
+            continue;
+        };
+        let at = summary.effective_time(now);
+        if newest.as_ref().is_some_and(|(known, _)| *known >= at) {
+            continue;
+        }
+        newest = Some((
+            at,
+            Newest {
+                id: summary.id.short(),
+                taken: summary.captured,
+                complete: summary.complete,
+                suspect: summary.suspect,
+                read_back: one.read_back.get(&summary.id).copied(),
+                bytes: *bytes,
+                bytes_before: before.last().map(|(_, bytes)| *bytes),
+            },
+        ));
+    }
+    facts.newest = newest.map(|(_, newest)| newest);
+    facts
+}
+
+fn look(
+    invocation: &Invocation,
+    name: &str,
+    open: &OpenRepository,
+) -> CommandResult<(Looked, RepositoryFacts)> {
+    let repository = &open.repository;
+    let set = invocation.list_snapshots(repository)?;
+    let now = invocation.now();
+    let mut looked = Looked {
+        name: name.to_owned(),
+        summaries: set.with_sizes(),
+        read_back: HashMap::new(),
+        drills: HashMap::new(),
+    };
+    for signed in repository.load_proofs()?.proofs {
+        let proof = &signed.proof;
+        if !signed.credible || proof.finished > now {
+            continue;
+        }
+        for snapshot in &proof.snapshots {
+            if proof.kind == ProofKind::Structure {
+                continue;
+            }
+            // A drill reads everything back too.
+            let read = looked.read_back.entry(*snapshot).or_insert(proof.finished);
+            *read = proof.finished.max(*read);
+            if proof.kind == ProofKind::Drill {
+                let took = Duration::from_millis(proof.milliseconds);
+                looked.drills.insert(*snapshot, (proof.finished, took));
+            }
+        }
+    }
+    let mut bytes = 0;
+    repository.store().list(layout::PACKS, &mut |info| {
+        bytes += info.size;
+        ControlFlow::Continue(())
+    })?;
+    let facts = RepositoryFacts {
+        name: name.to_owned(),
+        damaged: set.damaged as u64,
+        bytes,
+        disk: open.place.directory().and_then(|directory| {
+            let disk = rustix::fs::statvfs(directory).ok()?;
+            let all = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+            Some((all(disk.f_bavail), all(disk.f_blocks)))
+        }),
+        ..RepositoryFacts::default()
+    };
+    Ok((looked, facts))
+}

@@ -1,0 +1,251 @@
+//! The configuration file: where it is found, and what every command takes from it.
+
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::invocation::Invocation;
+use crate::cli::place::Place;
+use crate::cli::unlock::{Given, variable};
+use crate::config::{self, Config, Secret};
+use crate::monitor::Silent;
+use crate::source::dotenv;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Name of the file in the working directory.
+pub const FILE: &str = "icecore.toml";
+
+/// Longest file of variables that is read, bytes.
+const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A configuration that was read.
+pub struct Configuration {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The file.
+    pub text: String,
+    /// What it says.
+    pub config: Config,
+    /// Variables of its files, which are never saved.
+    variables: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+impl Configuration {
+    /// Reads a file and the files of variables it names.
+    pub fn load(path: &Path) -> CommandResult<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CommandError::file("read", path, &error).usage_kind())?;
+        let config = Config::parse(&text).map_err(|error| {
+            let lines = error.faults.iter().map(|fault| {
+                let path = path.display();
+                format!("\n  {path}:{fault}")
+            });
+            CommandError::usage(format!("{error}:{}", lines.collect::<String>()))
+        })?;
+        let mut configuration = Self {
+            path: path.to_owned(),
+            text,
+            config,
+            variables: BTreeMap::new(),
+        };
+        for file in &configuration.config.env_files {
+            let path = configuration.resolved(file);
+            let read = read_variables(&path)?;
+            configuration.variables.extend(read);
+        }
+        Ok(configuration)
+    }
+
+    /// A path of the file: relative ones begin where the file is, so that a daemon and a shell
+    /// mean the same.
+    pub fn resolved(&self, path: &Path) -> PathBuf {
+        match self.path.parent() {
+            Some(directory) if path.is_relative() => directory.join(path),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// The title of reports and metrics.
+    pub fn name(&self) -> &str {
+        self.config.name.as_deref().unwrap_or("icecore")
+    }
+
+    /// A variable: of the environment, else of a file.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let from_file = || self.variables.get(name);
+        let set = std::env::var_os(name).filter(|value| !value.is_empty());
+        set.or_else(|| from_file().map(|value| OsString::from_vec(value.to_vec())))
+    }
+
+    /// All variables of files, for commands that are run for it.
+    pub fn variables(&self) -> Vec<(OsString, OsString)> {
+        let named = self.variables.keys();
+        let set = named.filter_map(|name| Some((name.into(), self.variable(name)?)));
+        set.collect()
+    }
+
+    /// Where a repository of the file is.
+    pub fn place(&self, repository: &config::Repository) -> CommandResult<Place> {
+        Ok(match Place::parse(&repository.url)? {
+            Place::Directory(directory) => Place::Directory(self.resolved(&directory)),
+            bucket => bucket,
+        })
+    }
+
+    /// A secret as something to unlock with.
+    pub fn given(&self, secret: &Secret) -> CommandResult<Given> {
+        Ok(match secret {
+            Secret::File(path) => Given {
+                passphrase_file: Some(self.resolved(path)),
+                ..Given::default()
+            },
+            Secret::Env(name) => Given {
+                value: Some(Zeroizing::new(self.needed(name)?.into_vec())),
+                ..Given::default()
+            },
+            Secret::Command(words) => Given {
+                words: Some(words.clone()),
+                ..Given::default()
+            },
+            Secret::Fd(number) => Given {
+                descriptor: Some(*number),
+                ..Given::default()
+            },
+        })
+    }
+
+    /// A secret that is text, such as a URL or a password for another server.
+    pub fn secret(&self, secret: &Secret, what: &str) -> CommandResult<Zeroizing<String>> {
+        let bytes = self.given(secret)?.text(None, &Silent)?.unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).map(|text| text.trim_end_matches(['\n', '\r']));
+        match text {
+            Ok(text) if !text.is_empty() => Ok(Zeroizing::new(text.to_owned())),
+            Ok(_) => Err(CommandError::usage(format!(
+                "{what} is empty, from {secret}"
+            ))),
+            Err(_) => Err(CommandError::usage(format!(
+                "{what} is no text, from {secret}"
+            ))),
+        }
+    }
+
+    fn needed(&self, name: &str) -> CommandResult<OsString> {
+        self.variable(name).ok_or_else(|| {
+            CommandError::usage(format!("the variable {name} is not set"))
+                .hint("set it, or name a file that sets it in env_files")
+        })
+    }
+}
+
+fn read_variables(path: &Path) -> CommandResult<Vec<(String, Zeroizing<Vec<u8>>)>> {
+    let mut text = Zeroizing::new(Vec::new());
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(ENV_FILE_BYTES_MAX + 1).read_to_end(&mut text));
+    read.map_err(|error| {
+        CommandError::file("read", path, &error)
+            .usage_kind()
+            .hint("it is named in env_files of the configuration")
+    })?;
+    if text.len() as u64 > ENV_FILE_BYTES_MAX {
+        return Err(CommandError::usage(format!(
+            "{} is longer than {ENV_FILE_BYTES_MAX} bytes",
+            path.display()
+        )));
+    }
+    let variables = dotenv::parse(&text)
+        .map_err(|error| CommandError::usage(format!("{}: {error}", path.display())))?;
+    let pairs = variables.into_iter();
+    Ok(pairs
+        .map(|variable| (variable.name, variable.value))
+        .collect())
+}
+
+/// The file that counts: the one that was given, else the first there is.
+fn find(given: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = given {
+        return Some(path.to_owned());
+    }
+    let own = variable("XDG_CONFIG_HOME").map(|(_, path)| PathBuf::from(path));
+    let own = own.or_else(|| variable("HOME").map(|(_, home)| Path::new(&home).join(".config")));
+    let candidates = [
+        Some(PathBuf::from(FILE)),
+        own.map(|directory| directory.join("icecore/config.toml")),
+        Some(PathBuf::from("/etc/icecore/config.toml")),
+    ];
+    candidates.into_iter().flatten().find(|path| path.is_file())
+}
+
+impl Invocation {
+    /// The configuration, read once; `None` where there is no file.
+    pub fn configuration(&self) -> CommandResult<Option<Arc<Configuration>>> {
+        if let Some(known) = self.configuration.get() {
+            return Ok(known.clone());
+        }
+        let path = find(self.global.config.as_deref());
+        let absolute = path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let loaded = absolute.map(|path| Configuration::load(&path).map(Arc::new));
+        let loaded = loaded.transpose()?;
+        Ok(self.configuration.get_or_init(|| loaded).clone())
+    }
+
+    /// The configuration that a command cannot do without.
+    pub fn needed_configuration(&self) -> CommandResult<Arc<Configuration>> {
+        self.configuration()?.ok_or_else(|| {
+            CommandError::usage("there is no configuration file")
+                .hint("icecore config init writes one; or name it with --config")
+        })
+    }
+
+    /// The repository that is meant, where the configuration knows it: by its name, or without any
+    /// as the only one.
+    pub fn configured(
+        &self,
+    ) -> CommandResult<Option<(Arc<Configuration>, String, config::Repository)>> {
+        let name = self.global.repo.as_deref().filter(|name| !name.is_empty());
+        // What looks like a path is one, whatever else lies about.
+        if name.is_some_and(|name| name.contains('/') || name.starts_with('.')) {
+            return Ok(None);
+        }
+        let Some(configuration) = self.configuration()? else {
+            return Ok(None);
+        };
+        let repositories = &configuration.config.repositories;
+        let found = match name {
+            Some(name) => repositories.get_key_value(name),
+            None if repositories.len() > 1 => {
+                let names: Vec<&str> = repositories.keys().map(String::as_str).collect();
+                return Err(CommandError::usage("several repositories could be meant")
+                    .hint(format!("give -r with one of {}", names.join(", "))));
+            }
+            None => repositories.first_key_value(),
+        };
+        let found = found.map(|(name, repository)| (name.clone(), repository.clone()));
+        Ok(found.map(|(name, repository)| (configuration, name, repository)))
+    }
+
+    /// Whether the configuration knows a repository by this name.
+    pub fn is_configured(&self, name: &str) -> CommandResult<bool> {
+        // What looks like a path is one, whatever else lies about.
+        if name.contains('/') || name.starts_with('.') {
+            return Ok(false);
+        }
+        let configuration = self.configuration()?;
+        let known = configuration.map(|one| one.config.repositories.contains_key(name));
+        Ok(known.unwrap_or(false))
+    }
+
+    /// The same run of the program, with a repository of the configuration. What was given to
+    /// unlock another one does not count for it.
+    pub fn with_repository(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        if other.global.repo.as_deref() != Some(name) {
+            other.global.repo = Some(name.to_owned());
+            other.global.unlock = Default::default();
+            other.own_key = true;
+        }
+        other
+    }
+}

@@ -1,0 +1,363 @@
+//! Whether one is safe: facts in, findings out. Pure: the moment is an argument.
+//!
+//! Silence is the healthy state: every finding says what is wrong with what, and what to do next.
+
+#[cfg(test)]
+mod tests;
+
+use crate::env::Timestamp;
+use crate::selector::SKEW_SECONDS;
+use crate::units::elapsed;
+use std::fmt;
+use std::time::Duration;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Somebody should look.
+    Attention,
+    /// What is needed may not come back.
+    NotSafe,
+}
+
+impl Level {
+    /// Its name for scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::NotSafe => "not-safe",
+        }
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What kind of thing it is, for scripts and metrics; one word for one state.
+    pub state: &'static str,
+    /// What it is about: a source, job or repository.
+    pub subject: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.message)
+    }
+}
+
+/// The newest snapshot of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// Short id.
+    pub id: String,
+    /// When it was taken, as its writer says.
+    pub taken: Timestamp,
+    /// Whether all of it could be read.
+    pub complete: bool,
+    /// Whether it is not as expected, or its engine's check found faults.
+    pub suspect: bool,
+    /// When it was read back.
+    pub read_back: Option<Timestamp>,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Size of the one before, bytes.
+    pub bytes_before: Option<u64>,
+}
+
+/// What is known of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// Its name.
+    pub name: String,
+    /// Its newest snapshot.
+    pub newest: Option<Newest>,
+    /// The newest one that is whole and as expected: when it was taken.
+    pub good: Option<Timestamp>,
+    /// Most that may be lost.
+    pub rpo: Option<Duration>,
+    /// Longest until it is back.
+    pub rto: Option<Duration>,
+    /// Whether each snapshot is to be read back.
+    pub wants_read_back: bool,
+    /// When a restore was last tried with success, and how long it took.
+    pub drill: Option<(Timestamp, Duration)>,
+    /// How often a restore is to be tried.
+    pub drill_every: Option<Duration>,
+}
+
+/// What is known of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFacts {
+    /// Its name.
+    pub name: String,
+    /// Why its last run failed.
+    pub error: Option<String>,
+    /// Runs since the last that did all it should.
+    pub failures: u64,
+    /// When it should have run, if that is over.
+    pub missed: Option<Timestamp>,
+}
+
+/// What is known of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepositoryFacts {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be opened.
+    pub unreachable: Option<String>,
+    /// Whether it may be absent.
+    pub may_be_absent: bool,
+    /// Snapshot objects that are damaged.
+    pub damaged: u64,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// Size to stay below, bytes.
+    pub max_size: Option<u64>,
+    /// Free and whole space of its disk, bytes.
+    pub disk: Option<(u64, u64)>,
+}
+
+/// A size that differs by more than this share of the one before is told.
+const SIZE_CHANGE_PERCENT: u64 = 20;
+
+/// Sizes below this are not compared: small things change much.
+const SIZE_COMPARED_BYTES: u64 = 1 << 20;
+
+/// How much longer than its interval a drill may be away.
+const DRILL_SLACK: u32 = 2;
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(
+        &mut self,
+        level: Level,
+        state: &'static str,
+        subject: &str,
+        message: String,
+        remedy: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            level,
+            state,
+            subject: subject.to_owned(),
+            message,
+            remedy: remedy.into(),
+        });
+    }
+}
+
+/// Judges everything; worst first, otherwise in the order given.
+pub fn judge(
+    sources: &[SourceFacts],
+    jobs: &[JobFacts],
+    repositories: &[RepositoryFacts],
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    for repository in repositories {
+        judge_repository(repository, &mut findings);
+    }
+    for source in sources {
+        judge_source(source, now, &mut findings);
+    }
+    for job in jobs {
+        judge_job(job, now, &mut findings);
+    }
+    let mut findings = findings.0;
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
+}
+
+/// The time from `then` to `now`, none if it is to come.
+fn age(then: Timestamp, now: Timestamp) -> Duration {
+    let nanoseconds = now.0.saturating_sub(then.0);
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
+}
+
+fn judge_source(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
+    let name = &source.name;
+    let Some(newest) = &source.newest else {
+        let message = "there is no snapshot".to_owned();
+        findings.add(
+            Level::NotSafe,
+            "no-snapshot",
+            name,
+            message,
+            "icecore run --all",
+        );
+        return;
+    };
+    judge_age(source, now, findings);
+    let ahead = newest.taken.seconds().saturating_sub(now.seconds());
+    if ahead > SKEW_SECONDS {
+        let ahead = elapsed(Duration::from_secs(ahead.unsigned_abs()));
+        let message = format!("{} was taken {ahead} from now: a clock is wrong", newest.id);
+        let remedy = "set the clocks of this host and the one that took it";
+        findings.add(Level::Attention, "clock", name, message, remedy);
+    }
+    if newest.suspect {
+        let message = format!("{} is suspect: not as expected", newest.id);
+        let remedy = format!("icecore snapshots -v; icecore diff {}~1 {0}", newest.id);
+        findings.add(Level::Attention, "suspect", name, message, remedy);
+    }
+    if !newest.complete {
+        let message = format!("{} is incomplete: some of it could not be read", newest.id);
+        let remedy = "see what the run said, and who may read those paths";
+        findings.add(Level::Attention, "incomplete", name, message, remedy);
+    }
+    if source.wants_read_back && newest.read_back.is_none() {
+        let message = format!("{} was not read back", newest.id);
+        let remedy = "icecore check --read-data --older-than 1d";
+        findings.add(Level::Attention, "not-verified", name, message, remedy);
+    }
+    judge_size(name, newest, findings);
+    judge_drill(source, now, findings);
+}
+
+fn judge_age(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
+    let (Some(rpo), name) = (source.rpo, &source.name) else {
+        return;
+    };
+    let Some(good) = source.good else {
+        let message = "no snapshot is whole and as expected".to_owned();
+        findings.add(
+            Level::NotSafe,
+            "none-good",
+            name,
+            message,
+            "icecore run --all",
+        );
+        return;
+    };
+    let age = age(good, now);
+    if age > rpo {
+        let message = format!(
+            "the newest good snapshot is {} old, goal {}",
+            elapsed(age),
+            elapsed(rpo)
+        );
+        findings.add(
+            Level::NotSafe,
+            "stale",
+            name,
+            message,
+            "icecore jobs; icecore run --all",
+        );
+    }
+}
+
+fn judge_size(name: &str, newest: &Newest, findings: &mut Findings) {
+    let Some(before) = newest
+        .bytes_before
+        .filter(|before| *before >= SIZE_COMPARED_BYTES)
+    else {
+        return;
+    };
+    let change = newest.bytes.abs_diff(before);
+    if change > before / 100 * SIZE_CHANGE_PERCENT {
+        let percent = u128::from(change) * 100 / u128::from(before);
+        let direction = match newest.bytes > before {
+            true => "more",
+            false => "less",
+        };
+        let message = format!(
+            "{} is {percent}% {direction} than the one before",
+            newest.id
+        );
+        let remedy = "look whether that was meant; icecore diff tells what went";
+        findings.add(Level::Attention, "size", name, message, remedy);
+    }
+}
+
+fn judge_drill(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
+    let name = &source.name;
+    let remedy = "icecore drill --job JOB";
+    if let Some(every) = source.drill_every {
+        match source.drill {
+            None => {
+                let message = "a restore was never tried with success".to_owned();
+                findings.add(Level::Attention, "never-drilled", name, message, remedy);
+            }
+            Some((tried, _)) if age(tried, now) > every.saturating_mul(DRILL_SLACK) => {
+                let message = format!("a restore was last tried {} ago", elapsed(age(tried, now)));
+                findings.add(Level::Attention, "drill-overdue", name, message, remedy);
+            }
+            Some(_) => {}
+        }
+    }
+    if let (Some((_, took)), Some(rto)) = (source.drill, source.rto)
+        && took > rto
+    {
+        let message = format!(
+            "the last drill took {}, goal {}",
+            elapsed(took),
+            elapsed(rto)
+        );
+        let remedy = "a nearer copy, or a goal that can be kept";
+        findings.add(Level::Attention, "slow-restore", name, message, remedy);
+    }
+}
+
+fn judge_job(job: &JobFacts, now: Timestamp, findings: &mut Findings) {
+    if let Some(error) = &job.error {
+        let message = match job.failures {
+            0 | 1 => format!("its last run failed: {error}"),
+            runs => format!("its last {runs} runs failed: {error}"),
+        };
+        let remedy = format!("icecore run {}", job.name);
+        findings.add(Level::Attention, "failed", &job.name, message, remedy);
+    }
+    if let Some(missed) = job.missed {
+        let late = elapsed(age(missed, now));
+        let message = format!("it should have run {late} ago: its schedule does not fire");
+        let remedy = "look at cron or the timer that calls icecore run";
+        findings.add(Level::Attention, "missed", &job.name, message, remedy);
+    }
+}
+
+fn judge_repository(repository: &RepositoryFacts, findings: &mut Findings) {
+    let name = &repository.name;
+    if let Some(why) = &repository.unreachable {
+        let level = match repository.may_be_absent {
+            true => Level::Attention,
+            false => Level::NotSafe,
+        };
+        let remedy = format!("icecore repo info -r {name}");
+        findings.add(level, "unreachable", name, why.clone(), remedy);
+        return;
+    }
+    if repository.damaged > 0 {
+        let message = format!("{} snapshot objects are damaged", repository.damaged);
+        findings.add(
+            Level::NotSafe,
+            "damaged",
+            name,
+            message,
+            "icecore check --read-data",
+        );
+    }
+    if let Some(max) = repository.max_size.filter(|max| *max > 0) {
+        let percent = u128::from(repository.bytes) * 100 / u128::from(max);
+        let message = format!("{percent}% of its size is used");
+        let remedy = "shorter keep rules, icecore prune, or a larger max_size";
+        match percent {
+            95.. => findings.add(Level::NotSafe, "full", name, message, remedy),
+            80.. => findings.add(Level::Attention, "nearly-full", name, message, remedy),
+            _ => {}
+        }
+    }
+    if let Some((free, whole)) = repository.disk
+        && free < whole / 20
+    {
+        let message = format!("its disk has {} left", crate::units::bytes(free));
+        let remedy = "make room there, shorter keep rules, icecore prune";
+        findings.add(Level::Attention, "disk", name, message, remedy);
+    }
+}

@@ -1,0 +1,291 @@
+//! `run` and `jobs`.
+
+use super::{configure, world};
+use std::fs;
+
+fn metric(world: &crate::cli::TestEnvironment, name: &str) -> String {
+    let text = fs::read_to_string(world.path("portal.prom")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("{name} is missing in:\n{text}"));
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_job_saves_all_its_sources_as_one_set_and_tells_its_metrics() {
+    let world = world("verify = \"read-back\"");
+    let run = world.run(&["run", "nightly", "--json"]).expect(0);
+    let summary = run.summary();
+    let job = &summary["jobs"][0];
+    assert_eq!(
+        (
+            job["ok"].as_bool(),
+            job["snapshots"].as_array().unwrap().len()
+        ),
+        (Some(true), 4)
+    );
+    let listed = world.run(&["snapshots", "-r", "local", "--json"]).expect(0);
+    let listed = listed.objects();
+    let set = job["set_id"].as_str().unwrap();
+    let of_set = listed
+        .iter()
+        .filter(|one| one["set_id"] == set && one["job"] == "nightly");
+    assert_eq!(
+        of_set.count(),
+        5,
+        "four sources and the configuration: {listed:#?}"
+    );
+    for (name, value) in [
+        ("portal_backup_success{job=\"nightly\"}", "1"),
+        ("portal_backup_failures{job=\"nightly\"}", "0"),
+        (
+            "portal_backup_source_success{job=\"nightly\",source=\"db\"}",
+            "1",
+        ),
+        (
+            "portal_backup_upload_success{job=\"nightly\",repository=\"local\"}",
+            "1",
+        ),
+    ] {
+        assert_eq!(metric(&world, name), value, "{name}");
+    }
+    assert_ne!(metric(&world, "portal_last_check_timestamp_seconds"), "0");
+    let bytes = metric(
+        &world,
+        "portal_backup_size_bytes{job=\"nightly\",source=\"db\"}",
+    );
+    let size = fs::metadata(world.path("app.db")).unwrap().len();
+    assert_eq!(bytes, size.to_string());
+    // Variables of files reach commands and env sources, and nothing else.
+    let cat = [
+        "cat",
+        "latest:dump.txt",
+        "-r",
+        "local",
+        "--source",
+        "exec:dump.txt",
+    ];
+    assert_eq!(world.run(&cat).expect(0).stdout, "sesame\n");
+    // The only repository of the configuration need not be named.
+    let restore = ["restore", "latest", "--source", "srv", "--target", "back"];
+    world.run(&restore).expect(0);
+    assert!(world.path("back/srv/a.txt").exists());
+    assert!(!world.path("back/srv/node_modules").exists());
+    let jobs = world.run(&["jobs"]).expect(0).stdout;
+    assert!(jobs.contains("nightly") && jobs.contains("ok"), "{jobs}");
+}
+
+#[test]
+fn what_fails_is_told_by_exit_code_metrics_and_jobs() {
+    let world = world("");
+    world.run(&["run", "--all"]).expect(0);
+    let good = metric(&world, "portal_last_backup_timestamp");
+    fs::rename(world.path("srv"), world.path("gone")).unwrap();
+    let failed = world.run(&["run", "nightly", "--json"]).expect(3);
+    let job = &failed.summary()["jobs"][0];
+    assert_eq!(
+        (
+            job["ok"].as_bool(),
+            job["snapshots"].as_array().unwrap().len()
+        ),
+        (Some(false), 3)
+    );
+    assert_eq!(metric(&world, "portal_backup_success"), "0");
+    assert_eq!(metric(&world, "portal_backup_failures"), "1");
+    assert_eq!(metric(&world, "portal_last_backup_timestamp"), good);
+    let jobs = world.run(&["jobs"]).expect(0).stdout;
+    assert!(jobs.contains("FAILED: source files"), "{jobs}");
+    fs::rename(world.path("gone"), world.path("srv")).unwrap();
+    // None can be captured: the first one's error is the result.
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let only = text.replace(
+        "sources = [\"db\", \"files\", \"token\", \"dump\"]",
+        "sources = [\"token\"]",
+    );
+    world.write("icecore.toml", only);
+    world.write("app.env", "OTHER=1\n");
+    let none = world.run(&["run", "nightly"]);
+    assert!(
+        none.code != 0 && none.stderr.contains("TOKEN"),
+        "{}",
+        none.stderr
+    );
+    assert_eq!(metric(&world, "portal_backup_failures"), "2");
+    configure(&world, "");
+    world.run(&["run", "nightly"]).expect(0);
+    assert_eq!(metric(&world, "portal_backup_failures"), "0");
+}
+
+#[test]
+fn a_database_that_is_not_as_expected_is_kept_as_suspect() {
+    let world = world("");
+    world.run(&["run", "nightly"]).expect(0);
+    let connection = rusqlite::Connection::open(world.path("app.db")).unwrap();
+    connection
+        .execute("DELETE FROM t WHERE rowid > 70", [])
+        .unwrap();
+    let run = world.run(&["run", "nightly"]).expect(3);
+    let told = "table t went from 100 to 70 rows, more than 20% less";
+    assert!(
+        run.stderr.contains("SUSPECT") && run.stderr.contains(told),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        metric(
+            &world,
+            "portal_backup_source_success{job=\"nightly\",source=\"db\"}"
+        ),
+        "0"
+    );
+    let restore = [
+        "restore", "latest", "--source", "app.db", "--target", "back.db",
+    ];
+    let restored = world.run(&restore).expect(0);
+    assert!(restored.stderr.contains("suspect"), "{}", restored.stderr);
+    let back = rusqlite::Connection::open(world.path("back.db")).unwrap();
+    let rows = back.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u32>(0));
+    assert_eq!(rows.unwrap(), 100, "the one that is as expected");
+}
+
+#[test]
+fn rules_forget_and_prune_what_the_job_itself_took() {
+    let world = world("keep = { last = 2 }");
+    world
+        .run(&["snapshot", "-r", "local", "srv/a.txt", "--as", "by hand"])
+        .expect(0);
+    for number in 0..3 {
+        world.write("srv/a.txt", format!("version {number}"));
+        world.run(&["run", "nightly"]).expect(0);
+    }
+    let listed = world.run(&["snapshots", "-r", "local", "--json"]).expect(0);
+    let of = |source: &str| {
+        let objects = listed.objects();
+        let found = objects.iter().filter(|one| {
+            let name = one["source"].as_str().unwrap_or_default();
+            one["type"] == "snapshot" && name.starts_with(source)
+        });
+        found.count()
+    };
+    assert_eq!((of("files:"), of("sqlite:"), of("by hand")), (2, 2, 1));
+    let dry = world.run(&["run", "nightly", "--dry-run"]).expect(0);
+    assert!(dry.stdout.contains("would save"), "{}", dry.stdout);
+}
+
+#[test]
+fn a_repository_that_may_be_absent_is_told_and_passed_by() {
+    let world = world("");
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let nas = "[repository.nas]\nurl = \"mnt/nas\"\nkey = { file = \"host.key\" }\nif_absent = \"warn\"\n";
+    let both = text.replace(
+        "repositories = [\"local\"]",
+        "repositories = [\"nas\", \"local\"]",
+    );
+    world.write("icecore.toml", format!("{both}\n{nas}"));
+    let run = world.run(&["run", "nightly"]).expect(0);
+    assert!(
+        run.stderr.contains("repository nas is not there"),
+        "{}",
+        run.stderr
+    );
+    let nas = "portal_backup_upload_success{job=\"nightly\",repository=\"nas\"}";
+    assert_eq!(metric(&world, nas), "0");
+    let strict = both.replace("env_files", "# env_files");
+    world.write(
+        "icecore.toml",
+        format!("{strict}\n[repository.nas]\nurl = \"mnt/nas\"\nkey = {{ file = \"host.key\" }}\n"),
+    );
+    world.run(&["run", "nightly"]).expect(10);
+}
+
+#[test]
+fn further_repositories_get_copies_and_catch_up_on_what_they_missed() {
+    let world = world("keep = { last = 9 }");
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let nas = "[repository.nas]\nurl = \"mnt/nas\"\nkey = { file = \"host.key\" }\nif_absent = \"warn\"\n";
+    let both = text.replace(
+        "repositories = [\"local\"]",
+        "repositories = [\"local\", \"nas\"]",
+    );
+    world.write("icecore.toml", format!("{both}\n{nas}"));
+    // The first run while the second place is not there.
+    world.run(&["run", "nightly"]).expect(0);
+    fs::create_dir(world.path("mnt")).unwrap();
+    world
+        .run(&["repo", "init", "-r", "nas", "--like", "local"])
+        .expect(0);
+    world.write("srv/a.txt", "beta");
+    let run = world.run(&["run", "nightly"]).expect(0);
+    assert!(
+        run.stdout.contains("copied") && run.stdout.contains("to nas"),
+        "{}",
+        run.stdout
+    );
+    let number = |name: &str| {
+        let listed = world.run(&["snapshots", "-r", name, "--json"]).expect(0);
+        let objects = listed.objects();
+        objects.iter().filter(|one| one["job"] == "nightly").count()
+    };
+    assert_eq!(
+        (number("local"), number("nas")),
+        (9, 9),
+        "both runs, and the configuration once"
+    );
+    let nas = "portal_backup_upload_success{job=\"nightly\",repository=\"nas\"}";
+    assert_eq!(metric(&world, nas), "1");
+    let status = world.run(&["status", "--json"]).expect(0).summary();
+    assert_eq!(
+        status["sources"][0]["copies"],
+        serde_json::json!(["local", "nas"])
+    );
+    // Either serves when the other is gone, by the names of the configuration.
+    fs::remove_dir_all(world.path("backup/packs")).unwrap();
+    let restore = [
+        "restore",
+        "latest",
+        "--source",
+        "srv",
+        "-r",
+        "local,nas",
+        "--target",
+        "back",
+    ];
+    world.run(&restore).expect(0);
+    assert_eq!(
+        fs::read_to_string(world.path("back/srv/a.txt")).unwrap(),
+        "beta"
+    );
+}
+
+#[test]
+fn a_wrong_key_or_name_is_not_tried_again() {
+    let world = world("retry = { times = 5, wait = \"1h\" }");
+    let unknown = world.run(&["run", "nightyl"]).expect(2);
+    assert!(
+        unknown.stderr.contains("it is one of nightly"),
+        "{}",
+        unknown.stderr
+    );
+    fs::remove_file(world.path("host.key")).unwrap();
+    world.run(&["key", "generate", "host.key"]).expect(0);
+    world.run(&["run", "nightly"]).expect(12);
+    let none = world
+        .run(&["run", "nightly", "--config", "nowhere.toml"])
+        .expect(2);
+    assert!(none.stderr.contains("nowhere.toml"), "{}", none.stderr);
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended_and_says_so() {
+    let world = world("timeout = \"1s\"");
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let slow = text.replace("[\"printenv\", \"TOKEN\"]", "[\"sleep\", \"60\"]");
+    world.write("icecore.toml", slow);
+    let run = world.run(&["run", "nightly"]);
+    assert_ne!(run.code, 0);
+    assert!(
+        run.stderr.contains("longer than the job's timeout"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(metric(&world, "portal_backup_success"), "0");
+}
