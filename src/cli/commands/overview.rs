@@ -37,9 +37,11 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
         output.line(&line);
     }
     output.line("");
-    let state = match invocation.global.repo {
-        None => "no repository chosen: give -r REPO or set ICECORE_REPO".to_owned(),
-        Some(_) => state(invocation).unwrap_or_else(|error| error.message()),
+    let is_chosen =
+        invocation.global.repo.is_some() || !matches!(invocation.configuration(), Ok(None));
+    let state = match is_chosen {
+        false => "no repository chosen: give -r REPO or set ICECORE_REPO".to_owned(),
+        true => state(invocation).unwrap_or_else(|error| error.message()),
     };
     output.line(&state);
     output.line("All commands and options: icecore --help");

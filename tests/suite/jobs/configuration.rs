@@ -34,7 +34,21 @@ fn what_is_right_shows_when_its_jobs_run() {
     let next = summary["jobs"][0]["next"].as_str().unwrap();
     assert!(next.ends_with("T22:00:00Z"), "three in Almaty: {next}");
     let remarks = summary["remarks"].as_array().unwrap();
-    assert_eq!(remarks.len(), 1, "one copy only: {remarks:?}");
+    let remarks: Vec<&str> = remarks.iter().filter_map(|one| one.as_str()).collect();
+    assert_eq!(remarks.len(), 2, "no daemon, one copy only: {remarks:?}");
+    assert!(
+        remarks[0].contains("does not start jobs by itself"),
+        "{remarks:?}"
+    );
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let told = "[notify.ops]\non = [\"critical\"]\nkind = \"command\"\ncommand = [\"true\"]\n";
+    world.write("icecore.toml", format!("{text}{told}"));
+    let checked = world.run(&["config", "check"]).expect(5);
+    assert!(
+        checked.stderr.contains("does not send notices"),
+        "{}",
+        checked.stderr
+    );
     let shown = world.run(&["config", "show"]).expect(0);
     assert!(shown.stdout.contains("[job.nightly]") && !shown.stdout.contains("sesame"));
 }

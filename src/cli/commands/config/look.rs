@@ -6,7 +6,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::config::{Config, Job};
+use crate::config::{Config, Job, RestorePlan};
 use crate::schedule::Schedule;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -41,6 +41,7 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
             ));
         }
     }
+    remarks.extend(not_done(config));
     for (name, job) in &config.jobs {
         if job.keep.is_none() {
             remarks.push(format!("job.{name}: no keep: nothing is ever forgotten"));
@@ -52,6 +53,43 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
         }
     }
     remarks
+}
+
+/// What the file asks for and this version does not do.
+fn not_done(config: &Config) -> Vec<String> {
+    let mut not_done = Vec::new();
+    let mut say = |key: &str, what: &str| {
+        not_done.push(format!("{key}: this version of icecore does not {what}"));
+    };
+    for name in config.notify.keys() {
+        say(
+            &format!("notify.{name}"),
+            "send notices; watch the exit code and the metrics",
+        );
+    }
+    if config.observe.listen.is_some() {
+        say(
+            "observe.listen",
+            "serve metrics; write them to a file with metrics = …",
+        );
+    }
+    if config.observe.audit.is_some() {
+        say(
+            "observe.audit",
+            "write audit records; --log-file writes what each command did",
+        );
+    }
+    for (name, job) in &config.jobs {
+        if job.schedule.is_some() {
+            let what = "start jobs by itself; let cron or a timer call icecore run";
+            say(&format!("job.{name}.schedule"), what);
+        }
+        if job.restore != RestorePlan::default() {
+            let what = "stop and start services around a restore; do that by hand";
+            say(&format!("job.{name}.restore"), what);
+        }
+    }
+    not_done
 }
 
 /// Says whether the file can be meant. Exit code 5 where something needs attention.
