@@ -86,7 +86,7 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         workers: workers(invocation),
         scratch: invocation.scratch(&open.repository),
     };
-    let (report, duration) = look(invocation, arguments, &open.repository, &index, &options)?;
+    let (report, duration) = look(invocation, &open.repository, &index, &options)?;
     show(invocation, arguments, &report, duration);
     let from = match &arguments.repair.from {
         Some(from) if !report.damage.is_empty() && !arguments.repair.dry_run => from,
@@ -96,7 +96,7 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         }
     };
     let repaired = repair::run(invocation, &arguments.repair, from, &open, &index, &report)?;
-    let (report, duration) = look(invocation, arguments, &open.repository, &index, &options)?;
+    let (report, duration) = look(invocation, &open.repository, &index, &options)?;
     show(invocation, arguments, &report, duration);
     let mut summary = summary(&report, duration);
     summary
@@ -107,22 +107,13 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
 
 fn look(
     invocation: &Invocation,
-    arguments: &CheckArguments,
     repository: &Repository,
     index: &Index,
     options: &CheckOptions,
 ) -> CommandResult<(CheckReport, Duration)> {
-    let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let looked = match arguments.read_data && arguments.subset.is_none() {
-        true => read_back(invocation, repository, index, options)?,
-        false => {
-            let started = Instant::now();
-            let report = check(repository, index, options, ui, cancel)?;
-            (report, started.elapsed())
-        }
-    };
-    ui.clear();
-    cancel.check()?;
+    let looked = check_and_prove(invocation, repository, index, options)?;
+    invocation.ui.clear();
+    invocation.cancel.check()?;
     Ok(looked)
 }
 
@@ -190,18 +181,20 @@ fn suggest_repair(
     }
 }
 
-/// Checks with all data, and remembers the snapshots that turn out whole as read back. Those that
-/// are taken meanwhile are not among them.
-pub fn read_back(
+/// Checks, and where all data was read remembers the snapshots that turn out whole as read back.
+/// Those that are taken meanwhile are not among them.
+pub fn check_and_prove(
     invocation: &Invocation,
     repository: &Repository,
     index: &Index,
     options: &CheckOptions,
 ) -> CommandResult<(CheckReport, Duration)> {
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let mut whole = match &options.snapshots {
-        Some(chosen) => chosen.clone(),
-        None => {
+    let mut whole = match (options.read_data, &options.snapshots) {
+        // What was not read is not proven.
+        (ReadData::No | ReadData::Subset(_), _) => Vec::new(),
+        (ReadData::All, Some(chosen)) => chosen.clone(),
+        (ReadData::All, None) => {
             let (list, _) = repository.list_snapshots()?;
             list.visible.iter().map(|snapshot| snapshot.id).collect()
         }

@@ -75,6 +75,32 @@ fn a_job_saves_all_its_sources_as_one_set_and_tells_its_metrics() {
 }
 
 #[test]
+fn only_what_was_read_counts_as_read_back() {
+    let proven = |world: &crate::cli::TestEnvironment| {
+        let listed = world
+            .run(&["snapshots", "-r", "local", "--json"])
+            .expect(0)
+            .objects();
+        let proven = listed.iter().filter(|one| !one["proven"].is_null());
+        proven.count()
+    };
+    let world = world("verify = \"structure\"");
+    world.run(&["run", "nightly"]).expect(0);
+    assert_eq!(proven(&world), 0, "nothing was read");
+    // A share of the packs proves those packs, and no snapshot.
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let care = "[job.care]\nkind = \"prune\"\nrepositories = [\"local\"]\n";
+    let share = "check = { every = \"1d\", read_data = \"1/2\" }\n";
+    world.write("icecore.toml", format!("{text}{care}{share}"));
+    let run = world.run(&["run", "care"]).expect(0);
+    assert!(run.stdout.contains("no damage"), "{}", run.stdout);
+    assert_eq!(proven(&world), 0, "half was read");
+    configure(&world, "verify = \"read-back\"");
+    world.run(&["run", "nightly"]).expect(0);
+    assert_eq!(proven(&world), 4, "all of four sources was read");
+}
+
+#[test]
 fn what_fails_is_told_by_exit_code_metrics_and_jobs() {
     let world = world("");
     world.run(&["run", "--all"]).expect(0);

@@ -2,7 +2,7 @@
 
 use crate::archiver::{Parent, Taken};
 use crate::check::{CheckOptions, ReadData};
-use crate::cli::commands::check::{hurt_snapshots, read_back};
+use crate::cli::commands::check::{check_and_prove, hurt_snapshots};
 use crate::cli::commands::run::{Run, captures, copies, maintain, sources};
 use crate::cli::commands::snapshot::capture::{
     Captured, Common, capture, host_name, warn_same_disk,
@@ -311,7 +311,7 @@ fn verify_taken(
                 scratch: invocation.scratch(repository),
                 ..CheckOptions::default()
             };
-            let (report, _) = read_back(invocation, repository, index, &options)?;
+            let (report, _) = check_and_prove(invocation, repository, index, &options)?;
             let hurt: BTreeSet<_> = hurt_snapshots(&report.damage).into_iter().collect();
             report.complete && !ids.iter().any(|id| hurt.contains(id))
         }

@@ -1,7 +1,7 @@
 //! What a job does for a repository besides writing to it: retention, prune, reading back.
 
 use crate::check::{CheckOptions, ReadData};
-use crate::cli::commands::check::read_back;
+use crate::cli::commands::check::check_and_prove;
 use crate::cli::commands::forget;
 use crate::cli::commands::run::captures;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
@@ -87,7 +87,7 @@ fn check(invocation: &Invocation, open: &OpenRepository, job: &Job) -> CommandRe
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         ..CheckOptions::default()
     };
-    let (report, _) = read_back(invocation, &open.repository, &index, &options)?;
+    let (report, _) = check_and_prove(invocation, &open.repository, &index, &options)?;
     invocation.ui.clear();
     invocation.cancel.check()?;
     match report.damage.is_empty() {

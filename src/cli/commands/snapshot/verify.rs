@@ -1,7 +1,7 @@
 //! `snapshot --verify-after`: what was stored is read back before it is relied on.
 
 use crate::check::{CheckOptions, CheckReport, ReadData};
-use crate::cli::commands::check::{hurt_snapshots, read_back};
+use crate::cli::commands::check::{check_and_prove, hurt_snapshots};
 use crate::cli::error::CommandResult;
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
@@ -77,7 +77,7 @@ fn read(
         workers: jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
-    let (report, _) = read_back(invocation, repository, index, &options)?;
+    let (report, _) = check_and_prove(invocation, repository, index, &options)?;
     invocation.cancel.check()?;
     Ok(report)
 }
