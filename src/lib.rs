@@ -4,6 +4,7 @@
 pub mod archiver;
 pub mod check;
 pub mod chunker;
+pub mod claim;
 pub mod cli;
 pub mod codec;
 pub mod config;

@@ -104,16 +104,21 @@ pub fn unlock() -> Unlock {
     Unlock::Key(SecretBytes::new(vec![7; 32]))
 }
 
-/// Makes a repository whose keys, nonces and names follow from `seed`.
-pub fn create(store: Arc<dyn Store>, seed: &str, clock: Arc<dyn Clock>) -> Repository {
-    let options = InitOptions {
+/// What test repositories are made like.
+pub fn init_options(unlock: &Unlock) -> InitOptions<'_> {
+    InitOptions {
         suite: Suite::XChaCha20Poly1305,
-        unlock: &unlock(),
+        unlock,
         cost: Argon2Parameters::default(),
         label: "test".into(),
         settle: std::time::Duration::ZERO,
-    };
-    Repository::init(store, &options, Arc::new(SeededEntropy::new(seed)), clock).unwrap()
+    }
+}
+
+/// Makes a repository whose keys, nonces and names follow from `seed`.
+pub fn create(store: Arc<dyn Store>, seed: &str, clock: Arc<dyn Clock>) -> Repository {
+    let (unlock, entropy) = (unlock(), Arc::new(SeededEntropy::new(seed)));
+    Repository::init(store, &init_options(&unlock), entropy, clock).unwrap()
 }
 
 /// Opens one that [`create`] made. `seed` must be another than any used in it before.

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
         let mut archived = match archived {
             Ok(archived) => archived,
             Err(error) => {
-                abandon(session, monitor);
+                session.abandon(monitor);
                 return Err(error.into());
             }
         };
@@ -268,19 +268,6 @@ impl<'a> Run<'a> {
             complete,
         })?;
         Ok(session.end()?)
-    }
-}
-
-/// Ends a session that commits nothing, after listing what it stored: the next run finds it.
-/// When that fails too (a full disk, a lost store) the session stays open, to be closed by a
-/// prune; the first error is the one to report.
-fn abandon(session: WriteSession<'_>, monitor: &dyn Monitor) {
-    let ended = session.flush().and_then(|()| session.end());
-    if let Err(error) = ended {
-        monitor.warn(&format!(
-            "the session stays open until a prune closes it: {}",
-            crate::explain::explain(&error)
-        ));
     }
 }
 

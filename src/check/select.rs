@@ -93,11 +93,9 @@ fn first_bytes(mut packs: Vec<Chosen>, limit: u64) -> Vec<Chosen> {
 /// clock's: it would stand for ever.
 fn last_proofs(repository: &Repository) -> Result<HashMap<PackId, Timestamp>, CheckError> {
     let now = repository.clock().now();
-    // Of which domain a pack is, its name does not say: who reads less cannot speak for it.
-    let domains: Vec<_> = repository.access().domains().map(|d| d.tag).collect();
     let mut last = HashMap::new();
     for signed in repository.load_proofs()?.proofs {
-        let is_believed = domains.iter().all(|domain| signed.vouches_for(*domain));
+        let is_believed = repository.believes(&signed);
         let proof = signed.proof;
         if !is_believed || proof.kind != ProofKind::ReadData || proof.finished > now {
             continue;

@@ -87,6 +87,16 @@ impl Configuration {
         set.collect()
     }
 
+    /// A job of the file.
+    pub fn job(&self, name: &str) -> CommandResult<&config::Job> {
+        let jobs = &self.config.jobs;
+        jobs.get(name).ok_or_else(|| {
+            let known: Vec<&str> = jobs.keys().map(String::as_str).collect();
+            CommandError::usage(format!("there is no job {name:?}"))
+                .hint(format!("it is one of {}", known.join(", ")))
+        })
+    }
+
     /// Where a repository of the file is.
     pub fn place(&self, repository: &config::Repository) -> CommandResult<Place> {
         Ok(match Place::parse(&repository.url)? {
@@ -163,6 +173,11 @@ fn read_variables(path: &Path) -> CommandResult<Vec<(String, Zeroizing<Vec<u8>>)
         .collect())
 }
 
+/// What looks like a path is one, whatever the configuration calls its repositories.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.starts_with('.')
+}
+
 /// The file that counts: the one that was given, else the first there is.
 fn find(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = given {
@@ -205,8 +220,7 @@ impl Invocation {
         &self,
     ) -> CommandResult<Option<(Arc<Configuration>, String, config::Repository)>> {
         let name = self.global.repo.as_deref().filter(|name| !name.is_empty());
-        // What looks like a path is one, whatever else lies about.
-        if name.is_some_and(|name| name.contains('/') || name.starts_with('.')) {
+        if name.is_some_and(is_path) {
             return Ok(None);
         }
         let Some(configuration) = self.configuration()? else {
@@ -226,15 +240,15 @@ impl Invocation {
         Ok(found.map(|(name, repository)| (configuration, name, repository)))
     }
 
-    /// Whether the configuration knows a repository by this name.
-    pub fn is_configured(&self, name: &str) -> CommandResult<bool> {
-        // What looks like a path is one, whatever else lies about.
-        if name.contains('/') || name.starts_with('.') {
-            return Ok(false);
+    /// The same run of the program as it is about another repository, of the configuration or not: one
+    /// of the configuration has its own key and its own access.
+    pub fn about(&self, name: &str) -> CommandResult<Self> {
+        let mut other = self.clone();
+        other.global.repo = Some(name.to_owned());
+        match other.configured()? {
+            Some(_) => Ok(self.with_repository(name)),
+            None => Ok(other),
         }
-        let configuration = self.configuration()?;
-        let known = configuration.map(|one| one.config.repositories.contains_key(name));
-        Ok(known.unwrap_or(false))
     }
 
     /// The same run of the program, with a repository of the configuration. What was given to

@@ -21,8 +21,7 @@ pub struct Copies {
 }
 
 impl Invocation {
-    /// The run of the program as it is about each of several repositories: one that the configuration
-    /// knows has its own key and its own access.
+    /// The run of the program as it is about each of several repositories.
     fn each(&self) -> CommandResult<Vec<Self>> {
         let name = self.global.repo.as_deref().unwrap_or_default();
         // A directory may have a comma in its name.
@@ -33,15 +32,7 @@ impl Invocation {
         let [_, _, ..] = names.as_slice() else {
             return Ok(vec![self.clone()]);
         };
-        let each = names.iter().map(|name| match self.is_configured(name)? {
-            true => Ok(self.with_repository(name)),
-            false => {
-                let mut other = self.clone();
-                other.global.repo = Some((*name).to_owned());
-                Ok(other)
-            }
-        });
-        each.collect()
+        names.iter().map(|name| self.about(name)).collect()
     }
 
     /// Opens every copy that was given, with one passphrase or key for all. One that is absent or out

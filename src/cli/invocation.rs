@@ -4,6 +4,7 @@ use crate::cli::arguments::global::GlobalArguments;
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Output;
 use crate::cli::place::{Place, Requests};
 use crate::cli::text;
@@ -11,17 +12,14 @@ use crate::cli::ui::Ui;
 use crate::cli::unlock::{Given, Prompt};
 use crate::env::{Clock, SystemClock, SystemEntropy, Timestamp};
 use crate::format::document::Config as RepositoryConfig;
-use crate::format::protocol::ProofKind;
 use crate::format::slot::Unlock;
-use crate::id::{DomainTag, SnapshotId};
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{CredentialKind, Need, Repository, Snapshot};
-use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Summary, Visibility, resolve};
+use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Visibility, resolve};
 use crate::spill::Scratch;
 use crate::store::{SpoolStore, Store, Traffic};
 use jiff::tz::TimeZone;
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -75,6 +73,12 @@ impl Invocation {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How many threads work: what was asked for, or one for each processor.
+    pub fn workers(&self) -> usize {
+        let jobs = self.global.jobs.map(usize::from);
+        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
     /// A moment as people read it, in their zone.
@@ -267,51 +271,6 @@ impl Invocation {
         Index::open(&options, &*self.ui)
     }
 
-    /// Lists snapshots; damaged ones and those of other domains are mentioned.
-    pub fn list_snapshots(&self, repository: &Repository) -> CommandResult<SnapshotSet> {
-        let (list, flags) = repository.list_snapshots()?;
-        for (id, _) in &list.damaged {
-            self.ui.warn(&format!(
-                "snapshot {} is damaged: icecore check",
-                id.short()
-            ));
-        }
-        for record in &flags.damaged {
-            self.ui
-                .warn(&format!("{record}; nothing is deleted because of it"));
-        }
-        if list.foreign > 0 {
-            let why = match repository.access().kind() {
-                Some(CredentialKind::WriteOnly) => {
-                    "of others, or from before this host lost its key"
-                }
-                _ => "in domains that this credential does not hold",
-            };
-            let foreign = text::counted(list.foreign as u64, "snapshot");
-            self.ui.warn(&format!("{foreign} {why}: not shown"));
-        }
-        let listed = list.visible.iter().chain(&list.hidden);
-        let domains = listed.map(|snapshot| (snapshot.id, snapshot.domain));
-        let proofs = self.proofs(repository, &domains.collect())?;
-        let hidden = list.hidden.into_iter().map(|snapshot| (snapshot, true));
-        let visible = list.visible.into_iter().map(|snapshot| (snapshot, false));
-        let (snapshots, summaries) = visible
-            .chain(hidden)
-            .map(|(snapshot, hidden)| {
-                let proof = proofs.get(&snapshot.id);
-                let proven = proof.is_some_and(|proof| proof.kind != ProofKind::Structure);
-                let summary = summary(&snapshot, hidden, proven);
-                (snapshot, summary)
-            })
-            .unzip();
-        Ok(SnapshotSet {
-            snapshots,
-            summaries,
-            proofs,
-            damaged: list.damaged.len(),
-        })
-    }
-
     /// Says why a credential that opens no content sees labels only.
     pub fn remark_on_labels(&self, repository: &Repository) {
         let access = repository.access();
@@ -322,39 +281,6 @@ impl Invocation {
                  full credential or a reader of the domain"
             ));
         }
-    }
-
-    /// The strongest and then newest proof of each snapshot, by somebody who can read it. One from
-    /// the future is a wrong clock's, and would stand for ever.
-    fn proofs(
-        &self,
-        repository: &Repository,
-        domains: &HashMap<SnapshotId, DomainTag>,
-    ) -> CommandResult<HashMap<SnapshotId, SnapshotProof>> {
-        let list = repository.load_proofs()?;
-        for error in &list.damaged {
-            self.ui.warn(&error.to_string());
-        }
-        let now = self.now();
-        let mut strongest: HashMap<SnapshotId, SnapshotProof> = HashMap::new();
-        for signed in list.proofs {
-            let (kind, finished) = (signed.proof.kind, signed.proof.finished);
-            if !signed.credible || finished > now {
-                continue;
-            }
-            let proof = SnapshotProof { kind, finished };
-            let is_read = |id: &&SnapshotId| {
-                let domain = domains.get(id);
-                domain.is_some_and(|domain| signed.vouches_for(*domain))
-            };
-            for snapshot in signed.proof.snapshots.iter().filter(is_read).copied() {
-                let known = strongest.entry(snapshot).or_insert(proof);
-                if proof.rank() > known.rank() {
-                    *known = proof;
-                }
-            }
-        }
-        Ok(strongest)
     }
 
     /// Finds the visible snapshot that was named, and says what has to be said about the choice.
@@ -381,7 +307,7 @@ impl Invocation {
             visibility,
             ..selection.filters()
         };
-        let found = resolve(selector, &filters, &set.summaries, self.now(), &self.zone);
+        let found = resolve(selector, &filters, set.summaries(), self.now(), &self.zone);
         let resolved = found.map_err(|error| choice(error, selector, selection, command))?;
         for remark in resolved.remarks() {
             self.ui.warn(&remark);
@@ -435,110 +361,4 @@ fn choice(
     let mut error = CommandError::new(ErrorKind::Choice, error);
     error.hints = commands;
     error
-}
-
-/// What was proven of a snapshot after it was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotProof {
-    /// How.
-    pub kind: ProofKind,
-    /// When.
-    pub finished: Timestamp,
-}
-
-impl SnapshotProof {
-    /// Stronger ones are greater, of equal strength newer ones.
-    fn rank(&self) -> (u8, Timestamp) {
-        let strength = match self.kind {
-            ProofKind::Structure => 0,
-            ProofKind::ReadData => 1,
-            ProofKind::Drill => 2,
-        };
-        (strength, self.finished)
-    }
-}
-
-/// The snapshots of a repository, as objects and as selectors see them.
-pub struct SnapshotSet {
-    snapshots: Vec<Snapshot>,
-    summaries: Vec<Summary>,
-    proofs: HashMap<SnapshotId, SnapshotProof>,
-    /// How many snapshot objects are damaged.
-    pub damaged: usize,
-}
-
-impl SnapshotSet {
-    /// As selectors see them.
-    pub fn summaries(&self) -> &[Summary] {
-        &self.summaries
-    }
-
-    /// All of them, forgotten ones too.
-    pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.iter()
-    }
-
-    /// The visible ones as selectors see them, each with its size in bytes.
-    pub fn with_sizes(&self) -> Vec<(Summary, u64)> {
-        let all = self.summaries.iter().zip(&self.snapshots);
-        let visible = all.filter(|(summary, _)| !summary.hidden);
-        visible
-            .map(|(summary, snapshot)| (summary.clone(), snapshot.label.totals.bytes))
-            .collect()
-    }
-
-    /// The strongest proof of a snapshot.
-    pub fn proof(&self, id: SnapshotId) -> Option<SnapshotProof> {
-        self.proofs.get(&id).copied()
-    }
-
-    /// Those that somebody has proven.
-    pub fn proven(&self) -> HashSet<SnapshotId> {
-        let proven = self.summaries.iter().filter(|summary| summary.proven);
-        proven.map(|summary| summary.id).collect()
-    }
-
-    /// Those that pass the filters, oldest first.
-    pub fn select(
-        &self,
-        selection: &SelectionArguments,
-        invocation: &Invocation,
-    ) -> Vec<&Snapshot> {
-        let now = invocation.now();
-        let passing = selection
-            .filters()
-            .select(&self.summaries, now, &invocation.zone);
-        passing
-            .into_iter()
-            .filter_map(|summary| self.by_id(summary).ok())
-            .collect()
-    }
-
-    fn by_id(&self, summary: &Summary) -> CommandResult<&Snapshot> {
-        let mut snapshots = self.snapshots.iter();
-        snapshots
-            .find(|snapshot| snapshot.id == summary.id)
-            .ok_or_else(|| CommandError::failed("the snapshot went away meanwhile"))
-    }
-}
-
-fn summary(snapshot: &Snapshot, hidden: bool, proven: bool) -> Summary {
-    let label = &snapshot.label;
-    Summary {
-        id: snapshot.id,
-        captured: label.captured,
-        stored: snapshot.stored,
-        source: label.source.clone(),
-        host: label.host.clone(),
-        tags: label.tags.clone(),
-        labels: Default::default(),
-        job: label.job.clone(),
-        set: Some(label.set),
-        writer: snapshot.writer,
-        complete: label.complete,
-        suspect: label.suspect,
-        damaged: false,
-        proven,
-        hidden,
-    }
 }

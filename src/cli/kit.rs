@@ -2,10 +2,11 @@
 //! secret itself.
 
 use crate::cli::error::CommandResult;
+use crate::cli::files::write_private;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::place::Place;
 use crate::cli::text;
-use crate::cli::unlock::{refuse_inside, write_private};
+use crate::cli::unlock::refuse_inside;
 use crate::format::slot::Unlock;
 use std::path::{Path, PathBuf};
 

@@ -35,28 +35,19 @@ impl End {
 }
 
 impl Invocation {
-    /// How many threads work: what was asked for, or one for each processor.
-    pub fn workers(&self) -> usize {
-        let jobs = self.global.jobs.map(usize::from);
-        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-    }
-
     /// Opens the repository at the other end. Without a passphrase or key of its own it is tried with
     /// what opens the repository of `-r`, where that was given without a question.
     pub fn open_second(&self, name: &str, end: End, given: Given) -> CommandResult<OpenRepository> {
-        if self.is_configured(name)? && given.is_empty() {
-            let other = self.with_repository(name);
+        let other = self.about(name)?;
+        if given.is_empty() && other.configured()?.is_some() {
             return other
                 .open_repository()
                 .map_err(|error| error.within(end.name()));
         }
-        let place = match self.is_configured(name)? {
-            true => self.with_repository(name).place()?,
-            false => Place::parse(name)?,
-        };
+        let place = other.place()?;
         let own = !given.is_empty();
         let given = std::cell::RefCell::new(Some(given));
-        let opened = self.open_at(place, &|place| {
+        let opened = other.open_at(place, &|place| {
             let given = given.take().unwrap_or_default();
             self.second_secret(given, end, place)
         });

@@ -3,16 +3,17 @@
 
 use crate::cli::arguments::global::UnlockArguments;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::files::{refuse_existing, write_private};
 use crate::cli::words;
 use crate::crypto::SecretBytes;
 use crate::env::Entropy;
 use crate::format::slot::Unlock;
 use crate::monitor::Monitor;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{IsTerminal, Read, Write};
+use std::fs::File;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
@@ -285,23 +286,10 @@ pub fn refuse_inside(path: &Path, repository: Option<&Path>) -> CommandResult<()
     Ok(())
 }
 
-/// Where [`write_private`] would fail, without writing.
-pub fn refuse_existing(path: &Path) -> CommandResult<()> {
-    match path.try_exists() {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(exists(path, &std::io::ErrorKind::AlreadyExists.into())),
-        Err(error) => Err(CommandError::file("look for", path, &error)),
-    }
-}
-
 /// Where a file with or about a key may not be written: beside what it opens, or over another file.
 pub fn refuse_unfit(path: &Path, repository: Option<&Path>) -> CommandResult<()> {
     refuse_inside(path, repository)?;
     refuse_existing(path)
-}
-
-fn exists(path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::file("create", path, error).hint("nothing is overwritten: choose another name")
 }
 
 /// The canonical path, of the directory if the file is not there yet.
@@ -400,19 +388,6 @@ pub fn generate_key_file(path: &Path, entropy: &dyn Entropy) -> CommandResult<()
     }
     line.push(b'\n');
     write_private(path, &line)
-}
-
-/// Writes a new file of mode 0600, durable when this returns.
-pub fn write_private(path: &Path, content: &[u8]) -> CommandResult<()> {
-    let mut options = OpenOptions::new();
-    let created = options.write(true).create_new(true).mode(0o600).open(path);
-    let mut file = created.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(path, &error),
-        _ => CommandError::file("create", path, &error),
-    })?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| CommandError::file("write", path, &error))
 }
 
 #[cfg(test)]

@@ -165,14 +165,8 @@ impl<'a> Run<'a> {
             Some(CopyError::Commit(error)) => matches!(error, CommitError::Vanished(_)),
             _ => true,
         };
-        if !may_end {
-            return;
-        }
-        if let Err(error) = session.flush().and_then(|()| session.end()) {
-            self.monitor.warn(&format!(
-                "the session stays open until a prune closes it: {}",
-                crate::explain::explain(&error)
-            ));
+        if may_end {
+            session.abandon(self.monitor);
         }
     }
 

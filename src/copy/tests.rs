@@ -8,16 +8,18 @@ mod repairing;
 use crate::check::{CheckOptions, ReadData, check};
 use crate::codec::Effort;
 use crate::copy::{CopyError, CopyOptions, CopyReport, Side, copy};
-use crate::crypto::{Argon2Parameters, Suite};
+use crate::crypto::Argon2Parameters;
 use crate::entry::Layout;
 use crate::env::Timestamp;
 use crate::format::blob::{BlobKind, Form};
 use crate::id::SnapshotId;
 use crate::monitor::{Cancel, Monitor, Silent};
-use crate::repository::{InitOptions, Reader, Repository, Snapshot};
+use crate::repository::{Reader, Repository, Snapshot};
 use crate::store::{MemoryStore, Store, StoreExt};
 use crate::testing::{FixedClock, SeededEntropy};
-use crate::testing_repository::{Files, create, empty_index, noise, open, request, take, unlock};
+use crate::testing_repository::{
+    Files, create, empty_index, init_options, noise, open, request, take, unlock,
+};
 use crate::tree::{Descend, Node, TreeError, for_each_piece, walk};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -114,13 +116,8 @@ impl World {
 
 fn like_store(like: Option<&Repository>, clock: &Arc<FixedClock>) -> MemoryStore {
     let store = MemoryStore::with_clock(clock.clone());
-    let options = InitOptions {
-        suite: Suite::XChaCha20Poly1305,
-        unlock: &unlock(),
-        cost: Argon2Parameters::default(),
-        label: "test".into(),
-        settle: std::time::Duration::ZERO,
-    };
+    let unlock = unlock();
+    let options = init_options(&unlock);
     let entropy = Arc::new(SeededEntropy::new(&seed()));
     let bare = Arc::new(store.clone());
     Repository::init_like(bare, &options, like, entropy, clock.clone()).unwrap();
@@ -164,7 +161,10 @@ fn copy_some(
 }
 
 /// Every snapshot by its time: label, and all content.
-fn contents(repository: &Repository) -> BTreeMap<i64, (String, BTreeMap<String, Vec<u8>>)> {
+/// Of each snapshot, by its time: the source, and its files.
+type Contents = BTreeMap<i64, (String, BTreeMap<String, Vec<u8>>)>;
+
+fn contents(repository: &Repository) -> Contents {
     let index = empty_index();
     repository.refresh_index(&index, &Silent).unwrap();
     let (list, _) = repository.list_snapshots().unwrap();

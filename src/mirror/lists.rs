@@ -34,8 +34,7 @@ pub(super) struct Deleted {
 impl Deleted {
     fn of(flags: &Flags) -> Self {
         let mut deleted = Self::default();
-        let records = flags.prune_records.iter();
-        for record in records.filter(|record| record.is_delete && flags.counts_prune(record)) {
+        for record in flags.counting_deletes() {
             deleted.packs.extend(&record.named.packs);
             deleted.segments.extend(&record.named.segments);
             deleted.snapshots.extend(&record.named.snapshots);

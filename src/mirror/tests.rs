@@ -80,6 +80,16 @@ impl World {
         prune(&repository, thorough()).unwrap();
     }
 
+    /// Whatever is visible at the target is whole.
+    fn assert_nothing_half(&self, expected: &BTreeMap<SnapshotId, BTreeMap<String, Vec<u8>>>) {
+        let there = self.contents(&self.target);
+        assert!(
+            there
+                .iter()
+                .all(|(id, content)| expected.get(id) == Some(content))
+        );
+    }
+
     /// Everything visible at a side, read whole.
     fn contents(&self, store: &MemoryStore) -> BTreeMap<SnapshotId, BTreeMap<String, Vec<u8>>> {
         let repository = self.open(store);
@@ -175,12 +185,7 @@ fn the_target_crashes_anywhere_and_is_always_a_repository() {
         let store = CrashingStore::new(world.target.clone(), calls, calls);
         let finished = run(&world.source, &store, &Silent).is_ok();
         if has_config(&world.target) {
-            let there = world.contents(&world.target);
-            assert!(
-                there
-                    .iter()
-                    .all(|(id, content)| expected.get(id) == Some(content))
-            );
+            world.assert_nothing_half(&expected);
             world.assert_target_is_sound();
         }
         world.mirror();
@@ -206,12 +211,7 @@ fn the_source_fails_anywhere_and_the_next_run_goes_on() {
         let store = CrashingStore::new(world.source.clone(), calls, 0);
         let finished = run(&store, &world.target, &Silent).is_ok();
         if has_config(&world.target) {
-            let there = world.contents(&world.target);
-            assert!(
-                there
-                    .iter()
-                    .all(|(id, content)| expected.get(id) == Some(content))
-            );
+            world.assert_nothing_half(&expected);
         }
         if finished {
             break;

@@ -51,11 +51,15 @@ pub struct PruneRecord {
 impl Flags {
     /// What the `delete` records that count name: it counts as absent already.
     pub fn deleted_packs(&self) -> HashSet<PackId> {
-        self.prune_records
-            .iter()
-            .filter(|record| record.is_delete && self.counts_prune(record))
+        self.counting_deletes()
             .flat_map(|record| record.named.packs.iter().copied())
             .collect()
+    }
+
+    /// The `delete` records that count.
+    pub fn counting_deletes(&self) -> impl Iterator<Item = &PruneRecord> {
+        let records = self.prune_records.iter();
+        records.filter(|record| record.is_delete && self.counts_prune(record))
     }
 
     /// Whether a commit object that `writer` signed in a session counts: every `closed` record of

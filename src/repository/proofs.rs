@@ -95,6 +95,13 @@ impl Repository {
         Ok(())
     }
 
+    /// Whether a proof is to be believed about every domain that this credential holds: of which of them
+    /// a pack is, its name does not say, and who reads less cannot speak for it.
+    pub fn believes(&self, signed: &SignedProof) -> bool {
+        let mut domains = self.access.domains();
+        signed.credible && domains.all(|domain| signed.vouches_for(domain.tag))
+    }
+
     /// Loads all proofs that this credential opens. One that is removed meanwhile is passed over.
     pub fn load_proofs(&self) -> Result<ProofList, RecordLoadError> {
         let mut list = ProofList::default();

@@ -7,7 +7,7 @@
 mod command;
 mod redact;
 
-pub use command::CommandSource;
+pub use command::{CommandSource, hide_secrets};
 
 use crate::entry::{Entry, EntryKind, Facts, Layout, Metadata};
 use crate::env::Clock;

@@ -31,7 +31,7 @@ impl Pacing {
     }
 
     /// Sleeps, or returns early once a stop is asked for.
-    pub(in crate::store) fn pause(&self, duration: Duration) -> Result<(), Interrupted> {
+    pub fn pause(&self, duration: Duration) -> Result<(), Interrupted> {
         let mut left = duration;
         while !left.is_zero() {
             self.cancel.check()?;

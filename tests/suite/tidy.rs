@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "selector",
         "status",
     ],
-    &["source", "spill", "store", "target"],
+    &["claim", "source", "spill", "store", "target"],
     &["repository"],
     &["tree"],
     &[
@@ -44,6 +44,7 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("config", "retention"),
     ("status", "selector"),
     ("config", "schedule"),
+    ("store", "claim"),
     // A database is proven and locked by what captures it.
     ("target", "source"),
     // A prune that forgets and a forget that prunes share the plan of what is hidden.

@@ -63,11 +63,6 @@ pub fn run(invocation: &Invocation, arguments: &CheckArguments) -> CommandResult
     }
 }
 
-fn workers(invocation: &Invocation) -> usize {
-    let jobs = invocation.global.jobs.map(usize::from);
-    jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResult<Report> {
     let (need, what) = match arguments.read_data {
         true => (Need::Read, "check --read-data"),
@@ -83,7 +78,7 @@ fn with_key(invocation: &Invocation, arguments: &CheckArguments) -> CommandResul
         },
         older_than: arguments.older_than,
         snapshots: chosen(invocation, &open.repository, &arguments.snapshots)?,
-        workers: workers(invocation),
+        workers: invocation.workers(),
         scratch: invocation.scratch(&open.repository),
     };
     let (report, duration) = look(invocation, &open.repository, &index, &options)?;
@@ -264,9 +259,15 @@ fn tell(invocation: &Invocation, report: &CheckReport) {
 }
 
 /// The snapshots that damage hurts.
-pub fn hurt_snapshots(damage: &[Damage]) -> BTreeSet<SnapshotId> {
+fn hurt_snapshots(damage: &[Damage]) -> BTreeSet<SnapshotId> {
     let hurts = damage.iter().flat_map(|damage| &damage.hurts);
     hurts.map(|hurt| hurt.snapshot).collect()
+}
+
+/// Whether nothing hurts any of these snapshots, as far as a check looked, which went to its end.
+pub fn are_whole(report: &CheckReport, snapshots: &[SnapshotId]) -> bool {
+    let hurt = hurt_snapshots(&report.damage);
+    report.complete && !snapshots.iter().any(|id| hurt.contains(id))
 }
 
 fn lines(damage: &Damage) -> Vec<String> {
@@ -365,7 +366,7 @@ fn without_key(invocation: &Invocation) -> CommandResult<Report> {
     Repository::config_of(&*opened.store)?;
     let started = Instant::now();
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
-    let report: ScrubReport = scrub(&*opened.store, workers(invocation), ui, cancel)?;
+    let report: ScrubReport = scrub(&*opened.store, invocation.workers(), ui, cancel)?;
     ui.clear();
     cancel.check()?;
     let result = match report.damage.is_empty() {

@@ -3,7 +3,8 @@
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::prune;
 use crate::cli::error::{CommandError, CommandResult};
-use crate::cli::invocation::{Invocation, OpenRepository, SnapshotSet};
+use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::forget::{Decided, ForgetPlan, PolicyRequest, undo};
@@ -181,16 +182,34 @@ fn by_policy(
     arguments: &ForgetArguments,
     mode: &Mode,
 ) -> CommandResult<Report> {
+    let filters = arguments.selection.filters();
+    let plan = planned(
+        invocation,
+        open,
+        set,
+        policy,
+        (arguments.group_by, &filters),
+    )?;
+    carry_out(invocation, open, set, plan, mode)
+}
+
+/// What a policy forgets.
+fn planned<'o>(
+    invocation: &Invocation,
+    open: &'o OpenRepository,
+    set: &SnapshotSet,
+    policy: &Policy,
+    (group_by, filters): (GroupBy, &Filters),
+) -> CommandResult<ForgetPlan<'o>> {
     let proven = set.proven();
     let request = PolicyRequest {
         policy,
-        group_by: arguments.group_by,
-        filters: &arguments.selection.filters(),
+        group_by,
+        filters,
         proven: &proven,
         zone: &invocation.zone,
     };
-    let plan = ForgetPlan::by_policy(&open.repository, &request)?;
-    carry_out(invocation, open, set, plan, mode)
+    Ok(ForgetPlan::by_policy(&open.repository, &request)?)
 }
 
 /// Forgets by the rules of a job, and frees the space. Returns how many snapshots went.
@@ -202,15 +221,13 @@ pub fn retain(
     dry_run: bool,
 ) -> CommandResult<u64> {
     let set = invocation.list_snapshots(&open.repository)?;
-    let proven = set.proven();
-    let request = PolicyRequest {
+    let plan = planned(
+        invocation,
+        open,
+        &set,
         policy,
-        group_by: GroupBy::default(),
-        filters,
-        proven: &proven,
-        zone: &invocation.zone,
-    };
-    let plan = ForgetPlan::by_policy(&open.repository, &request)?;
+        (GroupBy::default(), filters),
+    )?;
     let number = plan.forgotten().len() as u64;
     if number == 0 {
         return Ok(0);
@@ -232,15 +249,8 @@ pub fn cleanup(invocation: &Invocation, arguments: &CleanupArguments) -> Command
         max: Some(arguments.older_than),
         ..Policy::default()
     };
-    let proven = set.proven();
-    let request = PolicyRequest {
-        policy: &policy,
-        group_by: GroupBy::default(),
-        filters: &SelectionArguments::default().filters(),
-        proven: &proven,
-        zone: &invocation.zone,
-    };
-    let plan = ForgetPlan::by_policy(&open.repository, &request)?;
+    let everything = (GroupBy::default(), &Filters::default());
+    let plan = planned(invocation, &open, &set, &policy, everything)?;
     let mode = Mode {
         prune: arguments.prune,
         force: arguments.force,

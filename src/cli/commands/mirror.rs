@@ -31,14 +31,8 @@ pub struct MirrorArguments {
 /// Brings a mirror up to date.
 pub fn run(invocation: &Invocation, arguments: &MirrorArguments) -> CommandResult<Report> {
     let source_place = invocation.place()?;
-    let (there, place) = match invocation.is_configured(&arguments.to)? {
-        true => {
-            let there = invocation.with_repository(&arguments.to);
-            let place = there.place()?;
-            (there, place)
-        }
-        false => (invocation.clone(), Place::parse(&arguments.to)?),
-    };
+    let there = invocation.about(&arguments.to)?;
+    let place = there.place()?;
     if source_place.absolute().to_string() == place.absolute().to_string() {
         return Err(CommandError::usage("source and target are the same place"));
     }

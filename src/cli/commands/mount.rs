@@ -3,7 +3,8 @@
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::ls::{clean, member};
 use crate::cli::error::{CommandError, CommandResult};
-use crate::cli::invocation::{Invocation, SnapshotSet};
+use crate::cli::invocation::Invocation;
+use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::env::Timestamp;

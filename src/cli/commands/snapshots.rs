@@ -3,7 +3,8 @@
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::CommandResult;
 use crate::cli::exit_code::Exit;
-use crate::cli::invocation::{Invocation, SnapshotProof};
+use crate::cli::invocation::Invocation;
+use crate::cli::listing::SnapshotProof;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::format::protocol::ProofKind;

@@ -1,6 +1,6 @@
 //! A crash at every call to either store.
 
-use super::{Kin, World, contents, copy_all, damage, seed};
+use super::{Contents, Kin, World, contents, copy_all, damage, seed};
 use crate::monitor::Silent;
 use crate::store::fault::CrashingStore;
 use crate::testing_repository::{copy, open};
@@ -10,6 +10,22 @@ fn calls_of_opening(world: &World) -> u64 {
     let store = Arc::new(CrashingStore::unlimited(world.target.clone(), 0));
     world.target_through(store.clone());
     store.calls_made()
+}
+
+/// Whatever is visible at the target is whole; nothing else is. Returns it.
+fn assert_nothing_half(world: &World, expected: &Contents, calls: u64) -> Contents {
+    let there = contents(&world.target());
+    assert!(
+        there
+            .iter()
+            .all(|(time, content)| expected.get(time) == Some(content))
+    );
+    assert_eq!(
+        damage(&world.target()),
+        Vec::<String>::new(),
+        "after {calls} calls"
+    );
+    there
 }
 
 #[test]
@@ -32,18 +48,7 @@ fn the_target_crashes_anywhere_and_the_next_run_goes_on() {
         ));
         let target = world.target_through(store);
         let finished = copy_all(&world.source(), &target, &Silent).is_ok();
-        // Whatever is visible is whole; nothing else is.
-        let there = contents(&world.target());
-        assert!(
-            there
-                .iter()
-                .all(|(time, content)| expected.get(time) == Some(content))
-        );
-        assert_eq!(
-            damage(&world.target()),
-            Vec::<String>::new(),
-            "after {calls} calls"
-        );
+        let there = assert_nothing_half(&world, &expected, calls);
         partial += usize::from(!there.is_empty() && there.len() < expected.len());
         let next = copy_all(&world.source(), &world.target(), &Silent).unwrap();
         assert_eq!(next.copied.len() + next.already_there.len(), 3);
@@ -74,17 +79,7 @@ fn the_source_crashes_anywhere_and_nothing_half_is_visible() {
     loop {
         let (_, opened) = through(calls);
         let finished = copy_all(&opened.unwrap(), &world.target(), &Silent).is_ok();
-        let there = contents(&world.target());
-        assert!(
-            there
-                .iter()
-                .all(|(time, content)| expected.get(time) == Some(content))
-        );
-        assert_eq!(
-            damage(&world.target()),
-            Vec::<String>::new(),
-            "after {calls} calls"
-        );
+        assert_nothing_half(&world, &expected, calls);
         if finished {
             break;
         }

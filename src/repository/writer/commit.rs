@@ -11,6 +11,7 @@ use crate::format::segment::{PackRows, encode_segment};
 use crate::format::snapshot::{SnapshotBody, SnapshotLabel, SnapshotLinks, SnapshotPlain};
 use crate::id::{BlobId, ObjectId, PackId, SegmentId, SessionId, SnapshotId};
 use crate::limits;
+use crate::monitor::Monitor;
 use crate::planted::{self, Bug};
 use crate::repository::writer::{
     BlobStatistics, DATA_KEY, LINK_KEY, PreparedBlob, WriteError, WriteSession,
@@ -262,6 +263,18 @@ impl WriteSession<'_> {
             &bytes,
         )?;
         Ok(repository.store().barrier()?)
+    }
+
+    /// Ends a session that commits nothing more, after listing what it stored: the next run finds it.
+    /// When that fails too (a full disk, a lost store) the session stays open, to be closed by a prune:
+    /// that is told, and the error that led here is the one to report.
+    pub fn abandon(self, monitor: &dyn Monitor) {
+        if let Err(error) = self.flush().and_then(|()| self.end()) {
+            monitor.warn(&format!(
+                "the session stays open until a prune closes it: {}",
+                crate::explain::explain(&error)
+            ));
+        }
     }
 
     /// Ends the session. Only after every commit was acknowledged; without it the session stays

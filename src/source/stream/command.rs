@@ -33,7 +33,8 @@ const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 const STDERR_GRACE: Duration = Duration::from_secs(2);
 
 /// Our own secrets, which a command has no business with.
-const SECRET_VARIABLES: [&str; 9] = [
+const SECRET_VARIABLES: [&str; 10] = [
+    "ICECORE_NEW_PASSPHRASE",
     "ICECORE_PASSPHRASE",
     "ICECORE_PASSPHRASE_FILE",
     "ICECORE_PASSPHRASE_COMMAND",
@@ -44,6 +45,13 @@ const SECRET_VARIABLES: [&str; 9] = [
     "ICECORE_FROM_PASSPHRASE_FILE",
     "ICECORE_FROM_PASSPHRASE_COMMAND",
 ];
+
+/// Keeps our own secrets from a command of the user's.
+pub fn hide_secrets(command: &mut Command) {
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+}
 
 /// Runs a command and captures its standard output as one file.
 ///
@@ -108,9 +116,7 @@ impl CommandSource {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        for name in SECRET_VARIABLES {
-            command.env_remove(name);
-        }
+        hide_secrets(&mut command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Some(command)
     }

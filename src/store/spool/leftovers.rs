@@ -1,13 +1,13 @@
 //! Spools of processes that died.
 
+use crate::claim::Claim;
 use crate::store::spool::SpoolStore;
 use crate::store::{
     LocalStore, ObjectInfo, Store, StoreError, StoreErrorKind, StoreExt, StoreResult, lock,
 };
-use rustix::fs::FlockOperation;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,14 +43,8 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Holds a spool; `None` if another process does.
-fn claim(path: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    let options = options.create(true).append(true).mode(0o600);
-    let file = options.open(path.join(CLAIM))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(_) => Ok(None),
-    }
+fn claim(path: &Path) -> StoreResult<Option<Claim>> {
+    Claim::take(&path.join(CLAIM)).map_err(|error| failed(path, error))
 }
 
 fn numbered(directory: &Path, number: u32) -> PathBuf {
@@ -58,7 +52,7 @@ fn numbered(directory: &Path, number: u32) -> PathBuf {
 }
 
 /// A spool of one's own.
-pub(super) fn claim_new(directory: &Path) -> StoreResult<(PathBuf, File, LocalStore)> {
+pub(super) fn claim_new(directory: &Path) -> StoreResult<(PathBuf, Claim, LocalStore)> {
     for number in 0..SPOOLS_MAX {
         let path = numbered(directory, number);
         let objects = path.join(OBJECTS);
@@ -67,9 +61,9 @@ pub(super) fn claim_new(directory: &Path) -> StoreResult<(PathBuf, File, LocalSt
             continue;
         }
         make(&path).map_err(|error| failed(&path, error))?;
-        if let Some(file) = claim(&path).map_err(|error| failed(&path, error))? {
+        if let Some(claim) = claim(&path)? {
             let local = LocalStore::create(&objects)?;
-            return Ok((path, file, local));
+            return Ok((path, claim, local));
         }
     }
     let error = io::Error::other(format!("there are {SPOOLS_MAX} of them already"));
@@ -91,7 +85,7 @@ impl SpoolStore {
             if path == self.path || !path.join(OBJECTS).exists() {
                 continue;
             }
-            let Some(file) = claim(&path).map_err(|error| failed(&path, error))? else {
+            let Some(claim) = claim(&path)? else {
                 continue;
             };
             let local = Arc::new(LocalStore::open(&path.join(OBJECTS))?);
@@ -100,7 +94,7 @@ impl SpoolStore {
                 remove(&path);
                 continue;
             }
-            lock(&self.adopted).push((path, file));
+            lock(&self.adopted).push((path, claim));
             found.extend(listed.into_iter().map(|info| Leftover {
                 info,
                 local: Arc::clone(&local),

@@ -14,6 +14,7 @@ mod upload;
 
 pub use leftovers::Leftover;
 
+use crate::claim::Claim;
 use crate::env::Timestamp;
 use crate::monitor::Cancel;
 use crate::store::{
@@ -22,7 +23,6 @@ use crate::store::{
 };
 use entry::Entry;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -67,10 +67,10 @@ pub struct SpoolStore {
     own: Arc<LocalStore>,
     /// Held until this is dropped: a spool that nobody holds was left by a process that died.
     #[expect(dead_code, reason = "held, not read")]
-    claim: File,
+    claim: Claim,
     path: PathBuf,
     /// Spools of processes that died, and the claims on them.
-    adopted: Mutex<Vec<(PathBuf, File)>>,
+    adopted: Mutex<Vec<(PathBuf, Claim)>>,
     options: SpoolOptions,
     uploaders: Vec<JoinHandle<()>>,
 }

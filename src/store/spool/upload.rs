@@ -8,16 +8,10 @@ impl State {
     /// The next object that may go up: the oldest that is not on its way, if everything that it may
     /// name is up.
     fn next_ready(&mut self) -> Option<(u64, ObjectKey, u64, Arc<LocalStore>)> {
-        let lower_before = |entries: &std::collections::BTreeMap<u64, _>, number, rank| {
-            let before = entries.range(..number);
-            before
-                .map(|(_, entry): (_, &super::entry::Entry)| entry)
-                .any(|entry| entry.rank < rank)
-        };
         let waiting = self.entries.iter().find(|(_, entry)| !entry.going);
-        let number = waiting.map(|(number, _)| *number)?;
-        let rank = self.entries.get(&number)?.rank;
-        if lower_before(&self.entries, number, rank) {
+        let (number, rank) = waiting.map(|(number, entry)| (*number, entry.rank))?;
+        let mut before = self.entries.range(..number);
+        if before.any(|(_, entry)| entry.rank < rank) {
             return None;
         }
         let entry = self.entries.get_mut(&number)?;

@@ -5,9 +5,9 @@ use crate::cli::commands::config::FetchArguments;
 use crate::cli::commands::ls::member;
 use crate::cli::configuration::FILE;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::files::{write_private, write_whole};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
-use crate::cli::unlock::write_private;
 use crate::config::TEXT_BYTES_MAX;
 use crate::repository::Reader;
 use crate::selector::CONFIG_SCHEME;
@@ -87,13 +87,10 @@ pub fn run(invocation: &Invocation, arguments: &FetchArguments) -> CommandResult
 
 /// Writes a configuration, over another only if so wanted.
 pub fn write(path: &Path, text: &[u8], overwrite: bool) -> CommandResult<()> {
-    if !overwrite {
-        return write_private(path, text)
-            .map_err(|error| error.hint("or replace it with --overwrite"));
+    match overwrite {
+        true => write_whole(path, text, 0o600),
+        false => {
+            write_private(path, text).map_err(|error| error.hint("or replace it with --overwrite"))
+        }
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    write_private(&new, text)?;
-    std::fs::rename(&new, path).map_err(|error| CommandError::file("replace", path, &error))
 }

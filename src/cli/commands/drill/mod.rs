@@ -148,16 +148,7 @@ fn configured(
         (Some(_), _) => return Ok((None, BTreeMap::new(), command)),
     };
     let configuration = invocation.needed_configuration()?;
-    let job = configuration.config.jobs.get(name).ok_or_else(|| {
-        let known: Vec<&str> = configuration
-            .config
-            .jobs
-            .keys()
-            .map(String::as_str)
-            .collect();
-        CommandError::usage(format!("there is no job {name:?}"))
-            .hint(format!("it is one of {}", known.join(", ")))
-    })?;
+    let job = configuration.job(name)?;
     let nothing = Drill::default();
     let drill = job.drill.as_ref().unwrap_or(&nothing);
     let mut queries = BTreeMap::new();

@@ -1,10 +1,10 @@
 //! A directory to restore into, removed afterwards, also when the process dies before that.
 
+use crate::claim::Claim;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
-use rustix::fs::FlockOperation;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The file that a drill holds locked while it lives.
@@ -17,7 +17,7 @@ const DRILLS_MAX: u32 = 100;
 pub struct Scratch {
     path: PathBuf,
     #[expect(dead_code, reason = "held, not read")]
-    claim: File,
+    claim: Claim,
 }
 
 impl Scratch {
@@ -75,13 +75,7 @@ fn make(path: &Path) -> CommandResult<()> {
     made.map_err(|error| CommandError::file("create", path, &error))
 }
 
-fn claim(path: &Path) -> CommandResult<Option<File>> {
+fn claim(path: &Path) -> CommandResult<Option<Claim>> {
     let file = path.join(CLAIM);
-    let mut options = OpenOptions::new();
-    let options = options.create(true).append(true).mode(0o600);
-    let opened = options
-        .open(&file)
-        .map_err(|error| CommandError::file("open", &file, &error))?;
-    let locked = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive);
-    Ok(locked.is_ok().then_some(opened))
+    Claim::take(&file).map_err(|error| CommandError::file("open", &file, &error))
 }

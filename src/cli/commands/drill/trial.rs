@@ -6,6 +6,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::text;
 use crate::repository::{Reader, Repository};
 use crate::restorer::{RestoreOptions, Restored, Selection, restore};
+use crate::source::stream::hide_secrets;
 use crate::target::sqlite::{Answer, try_out};
 use crate::units::{bytes, count};
 use std::ffi::OsString;
@@ -15,9 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Where a drill's command finds what was restored.
 const DIRECTORY_VARIABLE: &str = "ICECORE_DRILL_DIR";
-
-/// Our own secrets, which a command has no business with.
-const SECRET_VARIABLES: [&str; 2] = ["ICECORE_PASSPHRASE", "ICECORE_NEW_PASSPHRASE"];
 
 /// How often a command that runs is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -127,10 +125,8 @@ fn bring_back(
     reader.follow(attempt.snapshot.id);
     let made = std::fs::create_dir(target);
     made.map_err(|error| CommandError::file("create", target, &error))?;
-    let jobs = invocation.global.jobs.map(usize::from);
     let options = RestoreOptions {
-        workers: jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        workers: invocation.workers(),
         verify: true,
         ..RestoreOptions::default()
     };
@@ -189,9 +185,7 @@ fn run_command(invocation: &Invocation, words: &[OsString], target: &Path) -> Co
         .env(DIRECTORY_VARIABLE, target)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    for secret in SECRET_VARIABLES {
-        command.env_remove(secret);
-    }
+    hide_secrets(&mut command);
     let started = command.spawn();
     let mut child = started.map_err(|error| failed(format!("cannot be started: {error}")))?;
     loop {

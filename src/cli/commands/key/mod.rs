@@ -7,13 +7,12 @@ mod rotate;
 use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::commands::init::CostArguments;
 use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::files::refuse_existing;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::cli::unlock::{
-    Given, Prompt, generate_key_file, refuse_existing, refuse_inside, refuse_unfit, variable,
-};
+use crate::cli::unlock::{Given, Prompt, generate_key_file, refuse_inside, refuse_unfit, variable};
 use crate::env::SystemEntropy;
 use crate::format::slot::Unlock;
 use crate::repository::{CredentialKind, Need};

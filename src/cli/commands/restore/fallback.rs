@@ -4,7 +4,7 @@ use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::restore::Task;
 use crate::cli::commands::restore::chosen::Chosen;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
-use crate::cli::invocation::SnapshotSet;
+use crate::cli::listing::SnapshotSet;
 use crate::env::Timestamp;
 use crate::id::SnapshotId;
 use crate::repository::{ReadError, Snapshot};

@@ -234,7 +234,6 @@ impl Task<'_> {
         let (invocation, arguments) = (self.invocation, self.arguments);
         let replaces =
             arguments.overwrite || arguments.force || arguments.to_origin || arguments.in_place;
-        let jobs = invocation.global.jobs.map(usize::from);
         let options = RestoreOptions {
             target: TargetOptions {
                 overwrite: match replaces {
@@ -243,8 +242,7 @@ impl Task<'_> {
                 },
                 ..TargetOptions::default()
             },
-            workers: jobs
-                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            workers: invocation.workers(),
             below: place.below.clone(),
             strip: arguments.strip,
             in_place: arguments.in_place,

@@ -2,7 +2,7 @@
 
 use crate::archiver::{Parent, Taken};
 use crate::check::{CheckOptions, ReadData};
-use crate::cli::commands::check::{check_and_prove, hurt_snapshots};
+use crate::cli::commands::check::{are_whole, check_and_prove};
 use crate::cli::commands::run::{Run, captures, copies, maintain, sources};
 use crate::cli::commands::snapshot::capture::{
     Captured, Common, capture, host_name, warn_same_disk,
@@ -18,7 +18,6 @@ use crate::repository::Need;
 use crate::repository::index::Index;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What an attempt did.
@@ -312,8 +311,7 @@ fn verify_taken(
                 ..CheckOptions::default()
             };
             let (report, _) = check_and_prove(invocation, repository, index, &options)?;
-            let hurt: BTreeSet<_> = hurt_snapshots(&report.damage).into_iter().collect();
-            report.complete && !ids.iter().any(|id| hurt.contains(id))
+            are_whole(&report, &ids)
         }
     };
     match (is_whole, job.verify) {

@@ -68,10 +68,10 @@ fn check(invocation: &Invocation, open: &OpenRepository, job: &Job) -> CommandRe
         return Ok(());
     };
     let proofs = open.repository.load_proofs()?.proofs;
-    let read = proofs
-        .iter()
-        .filter(|proof| proof.credible && proof.proof.kind == ProofKind::ReadData);
-    let newest = read.map(|proof| proof.proof.finished).max();
+    let read = proofs.iter().filter(|signed| {
+        open.repository.believes(signed) && signed.proof.kind == ProofKind::ReadData
+    });
+    let newest = read.map(|signed| signed.proof.finished).max();
     let now = invocation.now();
     let age = newest.map(|newest| now.0.saturating_sub(newest.0));
     let every = i64::try_from(check.every.as_nanos()).unwrap_or(i64::MAX);
@@ -84,7 +84,7 @@ fn check(invocation: &Invocation, open: &OpenRepository, job: &Job) -> CommandRe
     let options = CheckOptions {
         read_data: subset.map_or(ReadData::All, ReadData::Subset),
         scratch: invocation.scratch(&open.repository),
-        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        workers: invocation.workers(),
         ..CheckOptions::default()
     };
     let (report, _) = check_and_prove(invocation, &open.repository, &index, &options)?;

@@ -9,18 +9,17 @@ mod sources;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
+use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Report, error_object};
 use crate::config::{Job, JobKind};
+use crate::store::Pacing;
 use attempt::{Done, attempt};
 use clap::Args;
 pub use record::Records;
 use serde_json::{Value, json};
 pub use sources::identities;
 use std::time::{Duration, Instant};
-
-/// How often a wait looks whether it was interrupted.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Longest wait between two attempts.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -55,16 +54,7 @@ pub fn run(invocation: &Invocation, arguments: &RunArguments) -> CommandResult<R
     let captured = super::snapshot::captured(invocation, arguments.date.as_deref())?;
     let mut jobs = Vec::new();
     for name in chosen(&configuration, arguments) {
-        let job = configuration.config.jobs.get(&name).ok_or_else(|| {
-            let known: Vec<&str> = configuration
-                .config
-                .jobs
-                .keys()
-                .map(String::as_str)
-                .collect();
-            CommandError::usage(format!("there is no job {name:?}"))
-                .hint(format!("it is one of {}", known.join(", ")))
-        })?;
+        let job = configuration.job(&name)?;
         jobs.push((name, job));
     }
     let run = Run {
@@ -173,7 +163,7 @@ impl Run<'_> {
             let again = crate::units::elapsed(wait);
             let warning = format!("job {name}: {}; again in {again}", error.message());
             limited.ui.warn_line(&warning);
-            pause(limited, wait)?;
+            Pacing::system(limited.cancel.clone()).pause(wait)?;
             wait = wait.saturating_mul(2).min(WAIT_MAX);
         }
     }
@@ -186,9 +176,9 @@ impl Run<'_> {
         let path = self.configuration.resolved(path);
         let prefix = observe.prefix.clone();
         let prefix = prefix.unwrap_or_else(|| record::prefix(self.configuration.name()));
-        let all = records.all(&self.configuration.config)?;
+        let all = records.all(&self.configuration.config);
         let text = crate::metrics::text(&prefix, &all, self.invocation.now());
-        record::write_whole(&path, text.as_bytes(), 0o644)
+        write_whole(&path, text.as_bytes(), 0o644)
     }
 }
 
@@ -198,15 +188,6 @@ fn can_pass(error: &CommandError) -> bool {
         error.kind.exit(),
         Exit::Failed | Exit::NoRepository | Exit::Refused
     )
-}
-
-fn pause(invocation: &Invocation, wait: Duration) -> CommandResult<()> {
-    let end = Instant::now() + wait;
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        invocation.cancel.check()?;
-        std::thread::sleep(left.min(LOOK));
-    }
-    Ok(())
 }
 
 /// Whether a job takes snapshots.

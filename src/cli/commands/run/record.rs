@@ -1,24 +1,20 @@
 //! What is remembered of jobs between runs, on this host: for metrics, for `jobs`, and so that one
 //! job never runs twice at once.
 
+use crate::claim::Claim;
 use crate::cli::commands::run::attempt::Done;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
 use crate::config::Config;
 use crate::env::Timestamp;
 use crate::metrics::JobRecord;
-use rustix::fs::FlockOperation;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 /// The records of one configuration's jobs.
 pub struct Records(PathBuf);
-
-/// A job that is running: nobody else runs it while this lives.
-pub struct Running(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Records {
     /// Where they are, for a configuration: by its path.
@@ -39,19 +35,14 @@ impl Records {
     }
 
     /// Takes a job for oneself.
-    pub fn claim(&self, job: &str) -> CommandResult<Running> {
+    pub fn claim(&self, job: &str) -> CommandResult<Claim> {
         let path = self.0.join(format!("{job}.lock"));
-        let mut options = OpenOptions::new();
-        let opened = options.create(true).append(true).mode(0o600).open(&path);
-        let file = opened.map_err(|error| CommandError::file("open", &path, &error))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Running(file)),
-            Err(_) => Err(CommandError::new(
-                ErrorKind::Refused,
-                format!("job {job} is running already"),
-            )
-            .hint("wait for it, or look for the process that runs it")),
-        }
+        let claim =
+            Claim::take(&path).map_err(|error| CommandError::file("open", &path, &error))?;
+        claim.ok_or_else(|| {
+            CommandError::new(ErrorKind::Refused, format!("job {job} is running already"))
+                .hint("wait for it, or look for the process that runs it")
+        })
     }
 
     /// What the last run of a job left. A record that cannot be read counts as none.
@@ -61,8 +52,8 @@ impl Records {
     }
 
     /// Those of all jobs that have ever run.
-    pub fn all(&self, config: &Config) -> CommandResult<Vec<JobRecord>> {
-        Ok(config.jobs.keys().filter_map(|job| self.of(job)).collect())
+    pub fn all(&self, config: &Config) -> Vec<JobRecord> {
+        config.jobs.keys().filter_map(|job| self.of(job)).collect()
     }
 
     /// Writes down what came of a run.
@@ -106,28 +97,6 @@ impl Records {
         let text = serde_json::to_vec(&record).map_err(CommandError::failed)?;
         write_whole(&self.0.join(format!("{job}.json")), &text, 0o600)
     }
-}
-
-/// Replaces a file at once: whoever reads it sees the old or the new one.
-pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> CommandResult<()> {
-    let fail = |error: std::io::Error| CommandError::file("write", path, &error);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&new)
-        .map_err(fail)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| std::fs::rename(&new, path));
-    renamed.map_err(|error| {
-        let _left = std::fs::remove_file(&new);
-        fail(error)
-    })
 }
 
 /// The beginning of metric names out of a configuration's name.

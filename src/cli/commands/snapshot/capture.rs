@@ -146,7 +146,6 @@ pub(super) fn request(
         both.extend(own.clone());
         both
     };
-    let jobs = invocation.global.jobs.map(usize::from);
     SnapshotRequest {
         source: plan.source.clone(),
         host: common.host.clone(),
@@ -159,8 +158,7 @@ pub(super) fn request(
         user: user_name(),
         parent: common.parent,
         effort: invocation.global.compression,
-        workers: jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        workers: invocation.workers(),
         strict: plan.strict,
         expectations: plan.expectations.clone(),
     }

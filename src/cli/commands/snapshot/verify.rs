@@ -1,7 +1,7 @@
 //! `snapshot --verify-after`: what was stored is read back before it is relied on.
 
 use crate::check::{CheckOptions, CheckReport, ReadData};
-use crate::cli::commands::check::{check_and_prove, hurt_snapshots};
+use crate::cli::commands::check::{are_whole, check_and_prove};
 use crate::cli::error::CommandResult;
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
@@ -67,15 +67,13 @@ fn read(
     index: &Index,
     taken: &[SnapshotId],
 ) -> CommandResult<CheckReport> {
-    let jobs = invocation.global.jobs.map(usize::from);
     let options = CheckOptions {
         read_data: ReadData::All,
         // However long ago a pack was proven, it counts.
         older_than: Some(Duration::MAX),
         snapshots: Some(taken.to_vec()),
         scratch: invocation.scratch(repository),
-        workers: jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        workers: invocation.workers(),
     };
     let (report, _) = check_and_prove(invocation, repository, index, &options)?;
     invocation.cancel.check()?;
@@ -83,8 +81,7 @@ fn read(
 }
 
 fn tell(invocation: &Invocation, report: &CheckReport, taken: &[SnapshotId]) -> Verification {
-    let hurt = hurt_snapshots(&report.damage);
-    let is_whole = report.complete && !taken.iter().any(|id| hurt.contains(id));
+    let is_whole = are_whole(report, taken);
     let read = bytes(report.bytes_read);
     if is_whole {
         let number = text::counted(taken.len() as u64, "snapshot");

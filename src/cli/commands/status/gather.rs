@@ -5,17 +5,16 @@ use crate::cli::commands::run::{Records, identities};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::listing::Proven;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
 use crate::format::layout;
-use crate::format::protocol::ProofKind;
-use crate::id::SnapshotId;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
 use crate::status::{JobFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -41,12 +40,10 @@ pub struct Gathered {
     pub copies: BTreeMap<String, Vec<String>>,
 }
 
-/// The snapshots of one repository, with what was proven of them.
+/// The visible snapshots of one repository, their sizes, and what was proven of them.
 struct Looked {
     name: String,
-    summaries: Vec<(Summary, u64)>,
-    read_back: HashMap<SnapshotId, Timestamp>,
-    drills: HashMap<SnapshotId, (Timestamp, Duration)>,
+    snapshots: Vec<(Summary, u64, Proven)>,
 }
 
 /// Looks at the repositories of the configuration, or at the one that was given.
@@ -62,9 +59,9 @@ fn of_repository(invocation: &Invocation, max_age: Option<Duration>) -> CommandR
     let open = invocation.open_repository()?;
     let (looked, facts) = look(invocation, "repository", &open)?;
     let mut names: Vec<String> = looked
-        .summaries
+        .snapshots
         .iter()
-        .map(|(s, _)| s.source.clone())
+        .map(|(s, ..)| s.source.clone())
         .collect();
     names.retain(|name| !name.starts_with(CONFIG_SCHEME));
     names.sort();
@@ -97,7 +94,10 @@ fn of_jobs(
         let own = invocation.with_repository(name);
         let found = own.open_repository().and_then(|open| {
             let (looked, mut facts) = look(&own, name, &open)?;
-            facts.max_size = repository.max_size;
+            if repository.max_size.is_some() {
+                facts.max_size = repository.max_size;
+                facts.bytes = size(&open)?;
+            }
             Ok((looked, facts))
         });
         match found {
@@ -142,8 +142,8 @@ fn of_jobs(
             };
             let newest = facts.newest.as_ref().map(|newest| newest.taken);
             let holds = own.iter().filter(|one| {
-                let mut of = one.summaries.iter().filter(|(s, _)| s.source == identity);
-                of.any(|(summary, _)| Some(summary.captured) == newest)
+                let mut of = one.snapshots.iter().filter(|(s, ..)| s.source == identity);
+                of.any(|(summary, ..)| Some(summary.captured) == newest)
             });
             copies.insert(name, holds.map(|one| one.name.clone()).collect());
             sources.push(facts);
@@ -207,20 +207,18 @@ fn of_source(looked: &[&Looked], identity: &str, now: Timestamp) -> SourceFacts 
     let mut newest: Option<(Timestamp, Newest)> = None;
     for one in looked {
         let mut own: Vec<_> = one
-            .summaries
+            .snapshots
             .iter()
-            .filter(|(s, _)| s.source == identity)
+            .filter(|(s, ..)| s.source == identity)
             .collect();
-        own.sort_by_key(|(summary, _)| (summary.effective_time(now), summary.id));
-        for (summary, _) in &own {
+        own.sort_by_key(|(summary, ..)| (summary.effective_time(now), summary.id));
+        for (summary, _, proven) in &own {
             if summary.complete && !summary.suspect {
                 facts.good = facts.good.max(Some(summary.effective_time(now)));
             }
-            if let Some(drill) = one.drills.get(&summary.id) {
-                facts.drill = facts.drill.max(Some(*drill));
-            }
+            facts.drill = facts.drill.max(proven.drill);
         }
-        let [before @ .., (summary, bytes)] = own.as_slice() else {
+        let [before @ .., (summary, bytes, proven)] = own.as_slice() else {
             continue;
         };
         let at = summary.effective_time(now);
@@ -234,9 +232,9 @@ fn of_source(looked: &[&Looked], identity: &str, now: Timestamp) -> SourceFacts 
                 taken: summary.captured,
                 complete: summary.complete,
                 suspect: summary.suspect,
-                read_back: one.read_back.get(&summary.id).copied(),
+                read_back: proven.read_back,
                 bytes: *bytes,
-                bytes_before: before.last().map(|(_, bytes)| *bytes),
+                bytes_before: before.last().map(|(_, bytes, _)| *bytes),
             },
         ));
     }
@@ -249,42 +247,17 @@ fn look(
     name: &str,
     open: &OpenRepository,
 ) -> CommandResult<(Looked, RepositoryFacts)> {
-    let repository = &open.repository;
-    let set = invocation.list_snapshots(repository)?;
-    let now = invocation.now();
-    let mut looked = Looked {
+    let set = invocation.list_snapshots(&open.repository)?;
+    let visible = set.visible();
+    let looked = Looked {
         name: name.to_owned(),
-        summaries: set.with_sizes(),
-        read_back: HashMap::new(),
-        drills: HashMap::new(),
+        snapshots: visible
+            .map(|(summary, bytes, proven)| (summary.clone(), bytes, proven))
+            .collect(),
     };
-    for signed in repository.load_proofs()?.proofs {
-        let proof = &signed.proof;
-        if !signed.credible || proof.finished > now {
-            continue;
-        }
-        for snapshot in &proof.snapshots {
-            if proof.kind == ProofKind::Structure {
-                continue;
-            }
-            // A drill reads everything back too.
-            let read = looked.read_back.entry(*snapshot).or_insert(proof.finished);
-            *read = proof.finished.max(*read);
-            if proof.kind == ProofKind::Drill {
-                let took = Duration::from_millis(proof.milliseconds);
-                looked.drills.insert(*snapshot, (proof.finished, took));
-            }
-        }
-    }
-    let mut bytes = 0;
-    repository.store().list(layout::PACKS, &mut |info| {
-        bytes += info.size;
-        ControlFlow::Continue(())
-    })?;
     let facts = RepositoryFacts {
         name: name.to_owned(),
         damaged: set.damaged as u64,
-        bytes,
         disk: open.place.directory().and_then(|directory| {
             let disk = rustix::fs::statvfs(directory).ok()?;
             let all = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
@@ -293,4 +266,14 @@ fn look(
         ..RepositoryFacts::default()
     };
     Ok((looked, facts))
+}
+
+/// Bytes of all packs.
+fn size(open: &OpenRepository) -> CommandResult<u64> {
+    let mut bytes = 0;
+    open.repository.store().list(layout::PACKS, &mut |info| {
+        bytes += info.size;
+        ControlFlow::Continue(())
+    })?;
+    Ok(bytes)
 }
