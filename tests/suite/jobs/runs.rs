@@ -198,6 +198,23 @@ fn rules_forget_and_prune_what_the_job_itself_took() {
 }
 
 #[test]
+fn days_are_those_of_the_jobs_zone() {
+    // An hour before and an hour after midnight in Almaty: one day in UTC.
+    let world = world("keep = { daily = 9 }");
+    for moment in ["2026-01-05T18:00+00:00", "2026-01-05T20:00+00:00"] {
+        world.write("srv/a.txt", moment);
+        world.run(&["run", "nightly", "--date", moment]).expect(0);
+    }
+    let listed = world.run(&["snapshots", "-r", "local", "--json"]).expect(0);
+    let of_db = listed.objects();
+    let of_db = of_db.iter().filter(|one| {
+        let source = one["source"].as_str().unwrap_or_default();
+        source.starts_with("sqlite:")
+    });
+    assert_eq!(of_db.count(), 2);
+}
+
+#[test]
 fn a_repository_that_may_be_absent_is_told_and_passed_by() {
     let world = world("");
     let text = fs::read_to_string(world.path("icecore.toml")).unwrap();

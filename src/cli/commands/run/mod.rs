@@ -6,6 +6,7 @@ mod maintain;
 mod record;
 mod sources;
 
+use crate::cli::commands::config::zone_of;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
@@ -109,7 +110,7 @@ impl Run<'_> {
     fn job(&self, name: &str, job: &Job) -> CommandResult<(Exit, Value)> {
         let invocation = self.invocation;
         if self.dry_run {
-            let done = attempt(self, invocation, name, job)?;
+            let done = attempt(self, &self.limited(job), name, job)?;
             return Ok((done.exit, done.fields(name)));
         }
         let records = Records::open(invocation, self.configuration)?;
@@ -136,9 +137,10 @@ impl Run<'_> {
         })
     }
 
-    /// The same invocation, which ends by itself when the job's time is over.
+    /// The same invocation in the job's zone, which ends by itself when the job's time is over.
     fn limited(&self, job: &Job) -> Invocation {
         let mut limited = self.invocation.clone();
+        limited.zone = zone_of(self.invocation, &self.configuration.config, job);
         let until = job
             .timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
