@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod delta;
 pub mod entry;
 pub mod env;
+pub mod event;
 pub mod explain;
 pub mod format;
 pub mod id;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// All prefixes, small objects first.
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     layout::CONFIG,
     layout::SLOTS,
     layout::RINGS,
@@ -24,6 +24,7 @@ const PREFIXES: [&str; 12] = [
     layout::GC,
     layout::PROOFS,
     layout::HOLDS,
+    layout::AUDIT,
     layout::PACKS,
 ];
 

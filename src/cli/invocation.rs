@@ -7,6 +7,7 @@ use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Output;
 use crate::cli::place::{Place, Requests};
+use crate::cli::reporting::Reporter;
 use crate::cli::text;
 use crate::cli::ui::Ui;
 use crate::cli::unlock::{Given, Prompt};
@@ -43,6 +44,8 @@ pub struct Invocation {
     pub zone: TimeZone,
     /// What buckets were asked.
     pub requests: Arc<Requests>,
+    /// What was reported so far.
+    pub reporter: Arc<Reporter>,
     /// The configuration, once it was looked for.
     pub configuration: OnceLock<Option<Arc<Configuration>>>,
     /// Whether only the configuration says how the repository is unlocked.
@@ -203,6 +206,7 @@ impl Invocation {
         let cache = self.cache_directory(&repository);
         if let Some(cache) = &cache {
             repository.remember_statements(cache, &*self.ui);
+            repository.remember_audit(cache);
         }
         repository.use_host_key(cache.as_deref(), &*self.ui)?;
         let open = OpenRepository {

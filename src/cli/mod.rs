@@ -16,6 +16,7 @@ mod output;
 mod patterns;
 mod place;
 mod process;
+mod reporting;
 mod rule_321;
 mod second;
 mod text;
@@ -35,6 +36,7 @@ use jiff::tz::TimeZone;
 use log::{Level, LogFile};
 use output::{Output, Report};
 use place::Requests;
+use reporting::Reporter;
 use serde_json::json;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -91,6 +93,7 @@ fn execute(arguments: Arguments) -> Exit {
         &[("version", json!(env!("CARGO_PKG_VERSION")))],
     );
     let requests = Arc::<Requests>::default();
+    let reporter = Arc::<Reporter>::default();
     let result = match (log_error, process::watch_signals(&cancel)) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(CommandError::failed(error)),
@@ -104,6 +107,7 @@ fn execute(arguments: Arguments) -> Exit {
                 clock,
                 zone: TimeZone::system(),
                 requests: Arc::clone(&requests),
+                reporter: Arc::clone(&reporter),
                 configuration: OnceLock::new(),
                 own_key: false,
             },
@@ -124,6 +128,10 @@ fn execute(arguments: Arguments) -> Exit {
             .sum()
             .map(|sent| ("requests".to_owned(), json!(sent)));
         report.summary.extend(sent);
+        // What was done is done; that it was not written down must not pass unnoticed.
+        if report.exit == Exit::Done && reporter.has_missed() {
+            report.exit = Exit::Partial;
+        }
         report
     });
     ui.clear();
@@ -180,6 +188,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
             commands::completions::run(invocation, &arguments, Arguments::command())
         }
         Command::Man => commands::man::run(invocation, Arguments::command()),
+        Command::Audit(command) => commands::audit::run(invocation, &command),
         Command::Version => commands::version::run(invocation),
     }
 }

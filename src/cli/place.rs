@@ -4,6 +4,7 @@ use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenStore};
 use crate::cli::unlock::variable;
 use crate::env::SystemEntropy;
+use crate::event::Activity;
 use crate::format::document::Config as RepositoryConfig;
 use crate::format::layout;
 use crate::format::pack::PackClass;
@@ -48,6 +49,14 @@ impl Place {
         match self {
             Self::Directory(directory) => Some(directory),
             Self::Bucket(_) => None,
+        }
+    }
+
+    /// What bringing objects there is called.
+    pub fn activity(&self) -> Activity {
+        match self {
+            Self::Directory(_) => Activity::Mirror,
+            Self::Bucket(_) => Activity::Upload,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Spec: `format-spec/03-layout.md`.
 
+use crate::env::Timestamp;
 use crate::format::pack::PackClass;
 use crate::id::{ObjectId, PackId, SegmentId, SessionId, SnapshotId};
 use std::fmt::Display;
@@ -92,11 +93,75 @@ pub fn parse_flag(file_name: &str) -> Option<(SessionId, &str)> {
     Some((id.parse().ok()?, what))
 }
 
+/// The name of an audit record: `audit/DAY/TIME.CHAIN.NUMBER.ID`. DAY is the UTC date and TIME the
+/// nanoseconds since 1970 of its `created`, so that names sort by time and a day lists by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuditName {
+    /// When its writer made it; nothing before 1970.
+    pub created: Timestamp,
+    /// Its chain.
+    pub chain: SessionId,
+    /// Its number in the chain, from 1.
+    pub number: u64,
+    /// Hash of its bytes.
+    pub id: ObjectId,
+}
+
+impl AuditName {
+    /// The key.
+    pub fn key(&self) -> String {
+        let day = audit_day(self.created);
+        let time = u64::try_from(self.created.0).unwrap_or(0);
+        let Self {
+            chain, number, id, ..
+        } = self;
+        format!("{day}/{time:016x}.{chain}.{number}.{id}")
+    }
+
+    /// The name that a key means.
+    pub fn parse(key: &str) -> Option<Self> {
+        let (_, name) = key.rsplit_once('/')?;
+        let mut parts = name.split('.');
+        let time = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let parsed = Self {
+            created: Timestamp(i64::try_from(time).ok()?),
+            chain: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+            id: parts.next()?.parse().ok()?,
+        };
+        (parsed.number > 0 && parsed.key() == key).then_some(parsed)
+    }
+}
+
+/// Prefix of the audit records of the UTC day of a moment.
+pub fn audit_day(moment: Timestamp) -> String {
+    let moment = Timestamp(moment.0.max(0)).to_jiff();
+    format!("{AUDIT}/{}", moment.strftime("%Y-%m-%d"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::store::ObjectKey;
+
+    #[test]
+    fn an_audit_record_has_one_name() {
+        let name = AuditName {
+            created: Timestamp(1_795_000_000_123_456_789),
+            chain: SessionId([7; 16]),
+            number: 12,
+            id: ObjectId([9; 32]),
+        };
+        let key = ObjectKey::new(name.key()).unwrap();
+        assert!(key.as_str().starts_with("audit/2026-11-1"), "{key}");
+        assert_eq!(AuditName::parse(key.as_str()), Some(name));
+        let other = key.as_str().replace(".12.", ".012.");
+        assert_eq!(AuditName::parse(&other), None);
+        let other = key.as_str().replace("2026", "2025");
+        assert_eq!(AuditName::parse(&other), None, "another day");
+        assert_eq!(AuditName::parse("audit/2026-11-18/x"), None);
+    }
 
     #[test]
     fn keys_are_valid_and_parse_back() {

@@ -3,6 +3,7 @@
 //! No I/O. A decoder returns an error for any bytes: it never panics, and allocates no more than
 //! `crate::limits` allows. Domain types live elsewhere; wire structures convert.
 
+pub mod audit;
 pub mod blob;
 pub mod certificate;
 pub mod document;

@@ -26,6 +26,9 @@ impl Wholeness {
         if let Some((_, pack)) = layout::parse_pack(key) {
             return Some(Self::Named(pack.0));
         }
+        if let Some(audit) = layout::AuditName::parse(key) {
+            return Some(Self::Named(audit.id.0));
+        }
         let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
         let numbered = || layout::parse_numbered(name).map(|(_, id)| id);
         let named = |id: Option<ObjectId>| id.map(|id| Self::Named(id.0));

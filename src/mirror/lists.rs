@@ -91,7 +91,7 @@ impl Listing {
             list.retain(|info| !deleted.names(&info.key));
         }
         let keys = [layout::SLOTS, layout::RINGS, layout::STATEMENTS];
-        let others = [layout::SETS, layout::HOLDS, layout::PROOFS];
+        let others = [layout::SETS, layout::HOLDS, layout::PROOFS, layout::AUDIT];
         Ok(Self {
             classes: vec![
                 list_each(source, &keys)?,

@@ -3,6 +3,7 @@
 //! Only this layer touches keys and packs. Reading goes through [`Reader`], writing through
 //! [`WriteSession`]; both follow `format-spec/11-ordering.md`.
 
+mod audit;
 mod flags;
 mod follow;
 pub mod gc;
@@ -22,6 +23,10 @@ mod spool;
 mod verify;
 mod writer;
 
+pub use audit::{
+    AuditChain, AuditEntry, AuditError, AuditFault, AuditReport, AuditTail, AuditVerifyError,
+    KnownBy,
+};
 pub use flags::{Flags, PruneRecord};
 pub use holds::{HoldEntry, HoldError, Holds};
 pub use keeping::KeepError;
@@ -65,6 +70,7 @@ pub struct Repository {
     suite: Suite,
     access: Access,
     memory: Option<keys::StatementMemory>,
+    audit_memory: Option<audit::AuditMemory>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
 }
@@ -201,6 +207,7 @@ impl Repository {
             suite,
             access,
             memory: None,
+            audit_memory: None,
             entropy,
             clock,
         })

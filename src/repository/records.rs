@@ -1,7 +1,7 @@
 //! Loading and storing signed records.
 
 use crate::crypto::{KemError, Role};
-use crate::env::EntropyError;
+use crate::env::{EntropyError, Timestamp};
 use crate::format::envelope::{Envelope, KeyKind, ObjectType, new_session_key};
 use crate::format::layout;
 use crate::format::record::{Authorship, PlainPart, Record, RecordError, encode_record};
@@ -84,11 +84,23 @@ impl Repository {
         plain: &[u8],
         parts: &[PlainPart<'_>],
     ) -> Result<Vec<u8>, EntropyError> {
+        let made = (session, self.clock.now());
+        self.seal_record_made(envelope, made, plain, parts)
+    }
+
+    /// The same, of a moment that the caller knows.
+    fn seal_record_made(
+        &self,
+        envelope: &Envelope,
+        (session, created): (SessionId, Timestamp),
+        plain: &[u8],
+        parts: &[PlainPart<'_>],
+    ) -> Result<Vec<u8>, EntropyError> {
         let authorship = Authorship {
             writer: self.access.writer(),
             session,
             statement: self.access.statement().number,
-            created: self.clock.now(),
+            created,
         };
         let signer = self.access.signer();
         encode_record(envelope, &authorship, plain, parts, &signer, &*self.entropy)
@@ -105,6 +117,25 @@ impl Repository {
     ) -> Result<ObjectId, E>
     where
         E: From<KeyError> + From<KemError> + From<EntropyError> + From<StoreError>,
+    {
+        let made = (SessionId::default(), self.clock.now());
+        let bytes = self.seal_link_record::<E>(object_type, made, plain, content)?;
+        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
+        put_named(&*self.store, layout::by_content(prefix, &id), &bytes)?;
+        self.store.barrier()?;
+        Ok(id)
+    }
+
+    /// Seals `content` under a link key of its own and signs the record, made in a session at a moment.
+    pub(in crate::repository) fn seal_link_record<E>(
+        &self,
+        object_type: ObjectType,
+        made: (SessionId, Timestamp),
+        plain: &[u8],
+        content: &[u8],
+    ) -> Result<Vec<u8>, E>
+    where
+        E: From<KeyError> + From<KemError> + From<EntropyError>,
     {
         let (domain, readers) = self.access.record_domain()?;
         let (entry, key) = new_session_key(
@@ -129,11 +160,7 @@ impl Repository {
             key: &key,
             content,
         };
-        let bytes = self.seal_record(&envelope, SessionId::default(), plain, &[part])?;
-        let id = ObjectId(*blake3::hash(&bytes).as_bytes());
-        put_named(&*self.store, layout::by_content(prefix, &id), &bytes)?;
-        self.store.barrier()?;
-        Ok(id)
+        Ok(self.seal_record_made(&envelope, made, plain, &[part])?)
     }
 
     /// Encodes and stores a record that has nothing sealed: a flag of the protocol.

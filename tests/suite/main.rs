@@ -7,6 +7,7 @@ mod damage;
 mod drill;
 mod fuzz;
 mod jobs;
+mod operation;
 mod processes;
 mod restoring;
 mod retention;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// that are listed behind it in `SAME_LAYER`.
 const LAYERS: &[&[&str]] = &[
     &[
-        "entry", "env", "explain", "id", "limits", "monitor", "planted", "units",
+        "entry", "env", "event", "explain", "id", "limits", "monitor", "planted", "units",
     ],
     &[
         "chunker",
@@ -37,6 +37,8 @@ const LAYERS: &[&[&str]] = &[
 /// Neighbours that may be named, one way only.
 const SAME_LAYER: &[(&str, &str)] = &[
     ("entry", "env"),
+    ("event", "env"),
+    ("event", "id"),
     ("units", "env"),
     ("codec", "format"),
     ("format", "crypto"),

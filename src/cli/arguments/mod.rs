@@ -102,6 +102,9 @@ pub enum Command {
     Completions(commands::completions::CompletionsArguments),
     /// Write the manual page to standard output
     Man,
+    /// Show who did what, and verify that the log of it is whole
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
     /// Show the version, and with -v what it was built from
     Version,
 }
@@ -138,6 +141,7 @@ impl Command {
             Self::Cache(_) => "cache",
             Self::Completions(_) => "completions",
             Self::Man => "man",
+            Self::Audit(_) => "audit",
             Self::Version => "version",
         }
     }

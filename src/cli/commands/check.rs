@@ -11,7 +11,9 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
+use crate::cli::reporting::Duty;
 use crate::cli::text;
+use crate::event::{Activity, Ending, Status, Subject};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
 use crate::repository::index::Index;
@@ -179,6 +181,37 @@ fn suggest_repair(
 /// Checks, and where all data was read remembers the snapshots that turn out whole as read back.
 /// Those that are taken meanwhile are not among them.
 pub fn check_and_prove(
+    invocation: &Invocation,
+    repository: &Repository,
+    index: &Index,
+    options: &CheckOptions,
+) -> CommandResult<(CheckReport, Duration)> {
+    let act = invocation.begin(repository, Activity::Check, Subject::default(), Duty::Warn)?;
+    let checked = check_unreported(invocation, repository, index, options);
+    act.conclude(repository, checked, |(report, _)| ending(report, options))
+}
+
+/// What the audit log says of a check.
+fn ending(report: &CheckReport, options: &CheckOptions) -> Ending {
+    let what = match (options.read_data, report.complete) {
+        (_, false) => "interrupted",
+        (ReadData::No, _) => "structure",
+        (ReadData::All, _) => "every byte",
+        (ReadData::Subset(_), _) => "a part of the data",
+    };
+    let snapshots = text::counted(report.snapshots_checked, "snapshot");
+    let damaged = text::counted(report.damage.len() as u64, "damaged object");
+    let details = format!("{what} of {snapshots}: {damaged}");
+    let is_good = report.damage.is_empty();
+    let end = match (is_good, report.complete) {
+        (false, _) => Ending::new(Status::Error, details),
+        (true, false) => Ending::new(Status::Warning, details),
+        (true, true) => Ending::success(details),
+    };
+    end.bytes(report.bytes_read).verified(is_good)
+}
+
+fn check_unreported(
     invocation: &Invocation,
     repository: &Repository,
     index: &Index,

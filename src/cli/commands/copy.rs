@@ -8,9 +8,11 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
+use crate::cli::reporting::Duty;
 use crate::cli::second::End;
 use crate::cli::text;
 use crate::copy::{CopyOptions, CopyReport, Pair, Plan, Side, copy, plan};
+use crate::event::{Ending, Status, Subject};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
 use crate::repository::{Need, Snapshot};
@@ -68,6 +70,48 @@ pub fn run(invocation: &Invocation, arguments: &CopyArguments) -> CommandResult<
         return Ok(would_copy(invocation, &target, &chosen, &planned));
     }
     let started = Instant::now();
+    let subject = Subject {
+        location: Some(target.place.to_string()),
+        ..Subject::default()
+    };
+    let activity = target.place.activity();
+    // The source's log says what left it, the target's what came.
+    let left = invocation.begin(&source.repository, activity, subject.clone(), Duty::Warn)?;
+    let came = invocation.begin(&target.repository, activity, subject, Duty::Miss)?;
+    let copied = copy_chosen(invocation, (&source, &target), (&set, &chosen));
+    let copied = left.conclude(&source.repository, copied, ending);
+    let report = came.conclude(&target.repository, copied, ending)?;
+    tell(invocation, &target, &report, started);
+    for pair in &report.copied {
+        let snapshot = chosen.iter().find(|snapshot| snapshot.id == pair.source);
+        if let Some(snapshot) = snapshot {
+            invocation
+                .output
+                .object("copied", describe(*pair, snapshot));
+        }
+    }
+    Ok(summary(&target, &report, started))
+}
+
+fn ending(report: &CopyReport) -> Ending {
+    let copied = text::counted(report.copied.len() as u64, "snapshot");
+    let damaged = text::counted(report.damaged.len() as u64, "damaged snapshot");
+    let end = match report.damaged.is_empty() {
+        true => Ending::success(format!("copied {copied}, verified on arrival")),
+        false => Ending::new(
+            Status::Error,
+            format!("copied {copied}, left out {damaged}"),
+        ),
+    };
+    end.bytes(report.bytes_stored)
+        .verified(report.damaged.is_empty())
+}
+
+fn copy_chosen(
+    invocation: &Invocation,
+    (source, target): (&OpenRepository, &OpenRepository),
+    (set, chosen): (&SnapshotSet, &[&Snapshot]),
+) -> CommandResult<CopyReport> {
     let (from, to) = (
         invocation.open_index(&source.repository)?,
         invocation.open_stale_index(&target.repository),
@@ -91,25 +135,15 @@ pub fn run(invocation: &Invocation, arguments: &CopyArguments) -> CommandResult<
     let copied = copy(
         source_side,
         target_side,
-        (&chosen, &all),
+        (chosen, &all),
         options,
         ui,
         cancel,
     );
     ui.clear();
-    let report = copied.map_err(|error| {
+    copied.map_err(|error| {
         CommandError::from(error).hint("run it again: what is there already is not copied again")
-    })?;
-    tell(invocation, &target, &report, started);
-    for pair in &report.copied {
-        let snapshot = chosen.iter().find(|snapshot| snapshot.id == pair.source);
-        if let Some(snapshot) = snapshot {
-            invocation
-                .output
-                .object("copied", describe(*pair, snapshot));
-        }
-    }
-    Ok(summary(&target, &report, started))
+    })
 }
 
 /// The snapshots that were named, or all that pass; oldest first.

@@ -7,6 +7,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::crypto::Argon2Parameters;
+use crate::event::Ending;
 use crate::repository::{Need, NewCredential};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -76,7 +77,8 @@ fn create(invocation: &Invocation, arguments: &CreateArguments) -> CommandResult
             .say(&format!("would create domain {}", text::line(name)));
         return Ok(Report::with(json!({ "dry_run": true, "domain": name })));
     }
-    match &unlock {
+    let act = invocation.begin_key_change(&open)?;
+    let created = match &unlock {
         Some(unlock) => open.repository.create_erasable_domain(
             name,
             &NewCredential {
@@ -84,9 +86,13 @@ fn create(invocation: &Invocation, arguments: &CreateArguments) -> CommandResult
                 unlock,
                 cost: Argon2Parameters::default(),
             },
-        )?,
-        None => open.repository.create_domain(name)?,
-    }
+        ),
+        None => open.repository.create_domain(name),
+    };
+    let created = created.map_err(CommandError::from);
+    act.conclude(&open.repository, created, |_| {
+        Ending::success(format!("created domain {}", text::line(name)))
+    })?;
     invocation
         .output
         .say(&format!("created domain {}", text::line(name)));
@@ -151,7 +157,12 @@ fn destroy(invocation: &Invocation, name: &str, yes: bool, dry_run: bool) -> Com
             name,
         )?;
     }
-    open.repository.destroy_domain(name)?;
+    let act = invocation.begin_key_change(&open)?;
+    let destroyed = open.repository.destroy_domain(name);
+    let destroyed = destroyed.map_err(CommandError::from);
+    act.conclude(&open.repository, destroyed, |_| {
+        Ending::success(format!("destroyed domain {shown}"))
+    })?;
     invocation.output.say(&format!("destroyed domain {shown}"));
     invocation.output.remark(
         "Destroy its key file too, and every copy of it: older copies of the repository still \

@@ -6,7 +6,9 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
+use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
+use crate::event::{Activity, Ending, Subject};
 use crate::forget::{Decided, ForgetPlan, PolicyRequest, undo};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
@@ -282,7 +284,11 @@ fn bring_back(
     let set = invocation.list_snapshots(&open.repository)?;
     let ids = resolve(invocation, &set, named, Visibility::All)?;
     if !dry_run {
-        undo(&open.repository, &ids)?;
+        let act = begin(invocation, open)?;
+        let undone = undo(&open.repository, &ids).map_err(CommandError::from);
+        act.conclude(&open.repository, undone, |_| {
+            Ending::success(format!("brought back {}", listed(&ids)))
+        })?;
     }
     let names: Vec<String> = ids.iter().map(SnapshotId::short).collect();
     let verb = match dry_run {
@@ -296,6 +302,24 @@ fn bring_back(
         "dry_run": dry_run,
         "brought_back": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })))
+}
+
+fn begin<'i>(invocation: &'i Invocation, open: &OpenRepository) -> CommandResult<Act<'i>> {
+    let subject = Subject {
+        location: Some(open.place.to_string()),
+        ..Subject::default()
+    };
+    invocation.begin(&open.repository, Activity::Forget, subject, Duty::Refuse)
+}
+
+/// The snapshots by their short ids, as many as a line of the audit log takes.
+fn listed(ids: &[SnapshotId]) -> String {
+    let names: Vec<String> = ids.iter().map(SnapshotId::short).collect();
+    let number = text::counted(names.len() as u64, "snapshot");
+    match names.is_empty() {
+        true => number,
+        false => format!("{number}: {}", names.join(" ")),
+    }
 }
 
 fn carry_out(
@@ -329,7 +353,12 @@ fn carry_out(
         }
         return Ok(Report::with(fields));
     }
-    plan.execute(mode.force)?;
+    let act = begin(invocation, open)?;
+    let forgotten = listed(plan.forgotten());
+    let executed = plan.execute(mode.force).map_err(CommandError::from);
+    act.conclude(&open.repository, executed, |_| {
+        Ending::success(format!("forgot {forgotten}"))
+    })?;
     invocation
         .output
         .say(&format!("forgot {number}, kept {kept}"));

@@ -3,11 +3,13 @@
 use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::Report;
+use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
 use crate::env::Timestamp;
-use crate::repository::{HoldEntry, Need};
+use crate::event::{Activity, Ending, Subject};
+use crate::repository::{HoldEntry, Need, Snapshot};
 use crate::selector::{Selector, Visibility};
 use clap::Subcommand;
 use serde_json::json;
@@ -112,7 +114,15 @@ fn add(
             "until": end.map(Timestamp::to_rfc3339),
         })));
     }
-    let id = open.repository.add_hold(snapshot.id, end, reason)?;
+    let act = begin(invocation, &open, snapshot)?;
+    let added = open.repository.add_hold(snapshot.id, end, reason);
+    let id = act.conclude(&open.repository, added.map_err(CommandError::from), |_| {
+        let until = end.map_or_else(
+            || "until released".to_owned(),
+            |end| format!("until {}", end.to_rfc3339()),
+        );
+        Ending::success(format!("held {until}"))
+    })?;
     invocation
         .output
         .say(&format!("{} is held {shown}", snapshot.id.short()));
@@ -167,6 +177,20 @@ fn list(invocation: &Invocation) -> CommandResult<Report> {
     ))
 }
 
+fn begin<'i>(
+    invocation: &'i Invocation,
+    open: &OpenRepository,
+    snapshot: &Snapshot,
+) -> CommandResult<Act<'i>> {
+    let subject = Subject {
+        snapshot: Some(snapshot.id),
+        source: Some(snapshot.label.source.clone()),
+        job: snapshot.label.job.clone(),
+        location: Some(open.place.to_string()),
+    };
+    invocation.begin(&open.repository, Activity::Hold, subject, Duty::Refuse)
+}
+
 fn release(
     invocation: &Invocation,
     selector: &Selector,
@@ -195,9 +219,13 @@ fn release(
             "would release"
         }
         false => {
-            for id in &ids {
-                open.repository.release_hold(*id, reason)?;
-            }
+            let act = begin(invocation, &open, snapshot)?;
+            let mut released = ids
+                .iter()
+                .map(|id| open.repository.release_hold(*id, reason));
+            let released = released.try_for_each(|released| released.map(drop));
+            let released = released.map_err(CommandError::from);
+            act.conclude(&open.repository, released, |()| Ending::success("released"))?;
             "released"
         }
     };

@@ -14,6 +14,7 @@ use crate::cli::text;
 use crate::cli::unlock::{Prompt, refuse_inside};
 use crate::crypto::{Argon2Parameters, Suite};
 use crate::env::{SystemClock, SystemEntropy};
+use crate::event::Ending;
 use crate::format::slot::Unlock;
 use crate::repository::{InitOptions, Repository};
 use crate::units::{parse_duration, parse_size, seconds};
@@ -171,6 +172,8 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
         traits.tell(invocation);
     }
     let kind = kit::secret_kind(&unlock);
+    let act = invocation.begin_key_change(&open)?;
+    act.end(&open.repository, Ending::success("created the repository"));
     let path = kit::path(arguments.kit.as_deref(), &open);
     let written = kit::write(invocation, &open, kind, &path);
     written.map_err(|error| {

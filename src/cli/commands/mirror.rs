@@ -7,7 +7,9 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
+use crate::cli::reporting::{Duty, failure};
 use crate::cli::text;
+use crate::event::{Ending, Event, Status, Subject};
 use crate::mirror::{MirrorOptions, MirrorReport, mirror};
 use crate::monitor::Monitor;
 use crate::repository::Repository;
@@ -46,8 +48,30 @@ pub fn run(invocation: &Invocation, arguments: &MirrorArguments) -> CommandResul
     };
     let started = Instant::now();
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
+    let subject = Subject {
+        location: Some(place.to_string()),
+        ..Subject::default()
+    };
+    // Without a key there is nobody to sign: the chains are mirrored, and only this host's copy tells.
+    let report_event = |event: Event| match dry_run {
+        true => Ok(()),
+        false => invocation.report(None, &[event], Duty::Miss),
+    };
+    let activity = place.activity();
+    report_event(Event::start(invocation.now(), activity, &subject))?;
     let mirrored = mirror(&*source.store, &*target.store, options, ui, cancel);
     ui.clear();
+    let mirrored = mirrored.map_err(CommandError::from);
+    let ending = match &mirrored {
+        Ok(report) if report.damaged.is_empty() => {
+            Ending::success("mirrored").bytes(report.bytes_copied)
+        }
+        Ok(report) => Ending::new(Status::Error, "damaged objects were not mirrored")
+            .bytes(report.bytes_copied),
+        Err(error) => failure(error),
+    };
+    let now = invocation.now();
+    report_event(Event::complete(now, activity, &subject, ending))?;
     let report = mirrored?;
     tell(invocation, &place, &report, dry_run, started);
     let damaged = report.damaged.iter();

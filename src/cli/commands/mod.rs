@@ -1,5 +1,6 @@
 //! One file per command: its options, and what it does with the library.
 
+pub mod audit;
 pub mod cache;
 pub mod cat;
 pub mod check;

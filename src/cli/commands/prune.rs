@@ -3,8 +3,10 @@
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::output::Report;
+use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::env::SystemSleeper;
+use crate::event::{Activity, Ending, Subject};
 use crate::id::SessionId;
 use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
 use crate::repository::{Need, Repository};
@@ -154,7 +156,18 @@ pub fn execute(
             "bytes_unused_left": cost.bytes_unused_left,
         })));
     }
-    let pruned = plan.execute(context)?;
+    let subject = Subject {
+        location: Some(open.place.to_string()),
+        ..Subject::default()
+    };
+    let repository = &open.repository;
+    let act = invocation.begin(repository, Activity::Prune, subject, Duty::Refuse)?;
+    let pruned = plan.execute(context).map_err(CommandError::from);
+    let pruned = act.conclude(repository, pruned, |pruned| {
+        let snapshots = text::counted(pruned.snapshots, "forgotten snapshot");
+        let packs = text::counted(pruned.packs, "pack");
+        Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
+    })?;
     invocation.ui.clear();
     let duration = started.elapsed();
     let written = match pruned.bytes_written {

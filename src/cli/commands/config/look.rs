@@ -73,12 +73,6 @@ fn not_done(config: &Config) -> Vec<String> {
             "serve metrics; write them to a file with metrics = …",
         );
     }
-    if config.observe.audit.is_some() {
-        say(
-            "observe.audit",
-            "write audit records; --log-file writes what each command did",
-        );
-    }
     for (name, job) in &config.jobs {
         if job.schedule.is_some() {
             let what = "start jobs by itself; let cron or a timer call icecore run";

@@ -9,8 +9,10 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
+use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::config::Drill;
+use crate::event::{Activity, Ending, Status, Subject};
 use crate::format::protocol::{Proof, ProofKind};
 use crate::repository::{Need, Snapshot};
 use crate::selector::Selector;
@@ -112,7 +114,16 @@ pub fn run(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult
     let mut exit = Exit::Done;
     for attempt in &attempts {
         let target = scratch.target();
-        let tried = try_snapshot(invocation, &open.repository, attempt, &target, &command);
+        let subject = Subject {
+            snapshot: Some(attempt.snapshot.id),
+            source: Some(attempt.snapshot.label.source.clone()),
+            job: job.clone().or_else(|| attempt.snapshot.label.job.clone()),
+            location: Some(open.place.to_string()),
+        };
+        let repository = &open.repository;
+        let act = invocation.begin(repository, Activity::Drill, subject, Duty::Warn)?;
+        let tried = try_snapshot(invocation, repository, attempt, &target, &command);
+        let tried = act.conclude(repository, tried, ending);
         invocation.ui.clear();
         invocation.cancel.check()?;
         let removed = std::fs::remove_dir_all(&target);
@@ -133,6 +144,14 @@ pub fn run(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult
         drills.push(fields);
     }
     Ok(Report::with(json!({ "drills": drills })).exit(exit))
+}
+
+fn ending(tried: &Trial) -> Ending {
+    let end = match tried.failures.is_empty() {
+        true => Ending::success(format!("passed in {}", seconds(tried.duration))),
+        false => Ending::new(Status::Error, "failed").error(tried.failures.join("; ")),
+    };
+    end.verified(tried.failures.is_empty())
 }
 
 /// The job, its queries by identity of the source, and the command.

@@ -9,6 +9,7 @@ use crate::cli::kit;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
 use crate::cli::text;
+use crate::event::Ending;
 use crate::repository::{CredentialKind, Grant, Need, NewCredential};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -122,15 +123,22 @@ pub fn run(invocation: &Invocation, arguments: &AddArguments) -> CommandResult<R
         report.summary.insert("dry_run".to_owned(), json!(true));
         return Ok(report);
     }
-    if let Some(domain) = missing {
-        open.repository.create_domain(domain)?;
-    }
     let new = NewCredential {
         label: arguments.label.clone(),
         unlock: &unlock,
         cost,
     };
-    let slot = open.repository.grant(&new, &grant)?;
+    let missing = missing.map(str::to_owned);
+    let act = invocation.begin_key_change(&open)?;
+    let made = match &missing {
+        Some(domain) => open.repository.create_domain(domain).map(drop),
+        None => Ok(()),
+    };
+    let granted = made.and_then(|()| open.repository.grant(&new, &grant));
+    let granted = granted.map_err(CommandError::from);
+    let slot = act.conclude(&open.repository, granted, |_| {
+        Ending::success(format!("added credential {shown}: {what}"))
+    })?;
     invocation.output.say(&format!(
         "added {shown} (slot {}), opened with a {secret}: {what}; it was read back and opens the \
          repository",
@@ -182,7 +190,8 @@ fn remarks(grant: &Grant, place: &Place) -> Vec<&'static str> {
         ],
         (CredentialKind::Reader, _) => {
             vec![
-                "It writes nothing but proofs of what it checked: read access to the storage is enough",
+                "It writes proofs of what it checked and audit records of what it restored; with read access to \
+                 the storage alone it restores all the same, and warns each time",
             ]
         }
         _ => Vec::new(),

@@ -11,9 +11,11 @@ use crate::cli::files::refuse_existing;
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::kit;
 use crate::cli::output::Report;
+use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
 use crate::cli::unlock::{Given, Prompt, generate_key_file, refuse_inside, refuse_unfit, variable};
 use crate::env::SystemEntropy;
+use crate::event::{Activity, Ending, Subject};
 use crate::format::slot::Unlock;
 use crate::repository::{CredentialKind, Need};
 use add::AddArguments;
@@ -153,6 +155,17 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
     }
 }
 
+impl Invocation {
+    /// Reports that credentials, keys or domains are about to change.
+    pub fn begin_key_change(&self, open: &OpenRepository) -> CommandResult<Act<'_>> {
+        let subject = Subject {
+            location: Some(open.place.to_string()),
+            ..Subject::default()
+        };
+        self.begin(&open.repository, Activity::Key, subject, Duty::Refuse)
+    }
+}
+
 /// What a kind of credential is called.
 fn kind_name(kind: Option<CredentialKind>) -> &'static str {
     kind.map_or("other", CredentialKind::name)
@@ -181,10 +194,24 @@ fn remove(
             json!({ "dry_run": true, "name": label, "slot": slot.to_string() }),
         ));
     }
-    if revoke {
-        open.repository.revoke_writer(credential.writer)?;
-    }
-    let writer = open.repository.remove_credential(name)?;
+    let (label, writer) = (text::line(&credential.label), credential.writer);
+    let act = invocation.begin_key_change(&open)?;
+    let removed = match revoke {
+        true => {
+            let revoked = open.repository.revoke_writer(writer);
+            revoked.map(drop).map_err(CommandError::from)
+        }
+        false => Ok(()),
+    };
+    let removed = removed.and_then(|()| {
+        open.repository
+            .remove_credential(name)
+            .map_err(CommandError::from)
+    });
+    let writer = act.conclude(&open.repository, removed, |_| {
+        let also = if revoke { " and revoked it" } else { "" };
+        Ending::success(format!("removed credential {label}{also}"))
+    })?;
     invocation
         .output
         .say(&format!("removed {}", text::line(name)));
@@ -224,7 +251,13 @@ fn passwd(invocation: &Invocation, arguments: &PasswdArguments) -> CommandResult
             json!({ "dry_run": true, "slot": slot.to_string() }),
         ));
     }
-    let slot = open.repository.change_unlock(&unlock, cost)?;
+    let act = invocation.begin_key_change(&open)?;
+    let label = text::line(open.repository.access().label());
+    let changed = open.repository.change_unlock(&unlock, cost);
+    let changed = changed.map_err(CommandError::from);
+    let slot = act.conclude(&open.repository, changed, |_| {
+        Ending::success(format!("changed what opens credential {label}"))
+    })?;
     invocation.output.say(&format!(
         "changed: slot {} is opened with the new {kind}; the old one opens nothing any more",
         slot.short()

@@ -1,22 +1,30 @@
 //! `key rotate`: new keys for what is saved from now on.
 
-use crate::cli::error::CommandResult;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
+use crate::event::Ending;
 use crate::repository::{Need, Rotation};
 use serde_json::json;
 
 /// Draws new keys, or says what that would do.
 pub fn run(invocation: &Invocation, dry_run: bool) -> CommandResult<Report> {
     let (mut open, unlock) = invocation.open_repository_keeping_secret()?;
-    let repository = &mut open.repository;
-    repository
+    open.repository
         .access()
         .check_allowed(Need::Administer, "key rotate")?;
     let rotation = match dry_run {
-        true => repository.check_rotation()?,
-        false => repository.rotate_keys(&unlock)?,
+        true => open.repository.check_rotation()?,
+        false => {
+            let act = invocation.begin_key_change(&open)?;
+            let rotated = open.repository.rotate_keys(&unlock);
+            act.conclude(
+                &open.repository,
+                rotated.map_err(CommandError::from),
+                |done| Ending::success(format!("rotated the keys: generation {}", done.generation)),
+            )?
+        }
     };
     let (would, had) = match dry_run {
         true => ("would draw", "would get"),

@@ -12,7 +12,9 @@ use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
+use crate::cli::reporting::Duty;
 use crate::cli::text;
+use crate::event::{Activity, Ending, Status, Subject};
 use crate::repository::{Need, Reader, Snapshot};
 use crate::restorer::{RestoreOptions, Restored, Selection, Wanted, restore};
 use crate::selector::SnapshotPath;
@@ -145,11 +147,25 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         confirm(&consequence, &text::line(host))?;
     }
     let started = Instant::now();
-    let mut restored = task.all(snapshot, chosen, &places)?;
-    let fallbacks = match arguments.fallback && !restored.damaged.is_empty() {
-        true => fallback::restore_older(&task, &set, snapshot, &mut restored)?,
-        false => Vec::new(),
+    let subject = Subject {
+        snapshot: Some(snapshot.id),
+        source: Some(snapshot.label.source.clone()),
+        job: snapshot.label.job.clone(),
+        location: Some(screen::targets(&places)),
     };
+    let repository = &open.repository;
+    let act = invocation.begin(repository, Activity::Restore, subject, Duty::Warn)?;
+    let all = || {
+        let mut restored = task.all(snapshot, chosen, &places)?;
+        let fallbacks = match arguments.fallback && !restored.damaged.is_empty() {
+            true => fallback::restore_older(&task, &set, snapshot, &mut restored)?,
+            false => Vec::new(),
+        };
+        Ok((restored, fallbacks))
+    };
+    let (restored, fallbacks) = act.conclude(repository, all(), |(restored, _)| {
+        ending(restored, !path.is_empty())
+    })?;
     invocation.ui.clear();
     let result = screen::Result {
         snapshot,
@@ -303,6 +319,21 @@ fn plan(
         output.line("(--dry-run needs a target too: what is there decides what would be done)");
     }
     Err(error)
+}
+
+/// What the audit log says of a restore: that it was of a part, and not of which.
+fn ending(restored: &Restored, is_part: bool) -> Ending {
+    let what = match is_part {
+        true => "a part of it",
+        false => "",
+    };
+    let end = match exit(restored) {
+        Exit::Done => Ending::success(what),
+        Exit::Unproven => Ending::new(Status::Error, "not what was written"),
+        _ => Ending::new(Status::Error, "some of it is damaged"),
+    };
+    end.bytes(restored.bytes_written)
+        .verified(exit(restored) == Exit::Done)
 }
 
 /// What a restore ends with: what could not be proven weighs more than damage that was told.

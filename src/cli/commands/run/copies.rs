@@ -3,8 +3,10 @@
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::run::attempt::Opened;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::copy::{CopyOptions, Side, copy};
+use crate::event::{Ending, Subject};
 use crate::metrics::RepositoryRecord;
 use crate::repository::{Need, Snapshot};
 use crate::units::bytes;
@@ -17,6 +19,23 @@ pub(super) fn copy_to(
     other: &Opened,
     job_name: &str,
 ) -> CommandResult<RepositoryRecord> {
+    let subject = Subject {
+        job: Some(job_name.to_owned()),
+        location: Some(other.open.place.to_string()),
+        ..Subject::default()
+    };
+    let activity = other.open.place.activity();
+    let repository = &other.open.repository;
+    let act = other
+        .invocation
+        .begin(repository, activity, subject, Duty::Miss)?;
+    let copied = copy_missing(first, other, job_name);
+    act.conclude(repository, copied, |record| {
+        Ending::success("copied, verified on arrival").bytes(record.bytes_uploaded)
+    })
+}
+
+fn copy_missing(first: &Opened, other: &Opened, job_name: &str) -> CommandResult<RepositoryRecord> {
     let (invocation, from) = (&first.invocation, &first.open.repository);
     if from.access().check_allowed(Need::Read, "copies").is_err() {
         return Err(CommandError::new(

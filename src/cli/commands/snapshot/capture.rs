@@ -6,8 +6,10 @@ use crate::cli::commands::snapshot::plan::Plan;
 use crate::cli::commands::snapshot::screen;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::reporting::{Act, Duty, failure};
 use crate::cli::rule_321::{shares_disk, volatile};
 use crate::env::Timestamp;
+use crate::event::{Activity, Ending, Status, Subject};
 use crate::id::{SetId, SnapshotId};
 use crate::monitor::{Monitor, Unit};
 use crate::repository::index::Index;
@@ -77,7 +79,9 @@ pub fn capture(
     let mut outcomes = Vec::new();
     for plan in &mut *plans {
         let request = request(invocation, common, plan);
+        let acts = begin(invocation, open, common, plan)?;
         let result = take(invocation, &mut run, &request, plan);
+        end(invocation, open, &acts, &result);
         show(invocation, &plan.source, &result);
         let stop = matches!(&result, Err(error) if error.kind == ErrorKind::Interrupted);
         outcomes.push(Outcome {
@@ -100,6 +104,69 @@ pub fn capture(
         bytes_uploaded: open.traffic.uploaded_bytes(),
         spool: open.spool.as_ref().map(|spool| spool.figures()),
     })
+}
+
+/// Reports that a source is captured, sealed, and goes to a bucket: all three at once.
+fn begin<'i>(
+    invocation: &'i Invocation,
+    open: &OpenRepository,
+    common: &Common,
+    plan: &Plan<'_>,
+) -> CommandResult<Vec<Act<'i>>> {
+    let subject = Subject {
+        source: Some(plan.source.clone()),
+        job: common.job.clone(),
+        location: Some(open.place.to_string()),
+        ..Subject::default()
+    };
+    let activities: &[Activity] = match open.place.directory() {
+        Some(_) => &[Activity::Create, Activity::Encrypt],
+        None => &[Activity::Create, Activity::Encrypt, Activity::Upload],
+    };
+    invocation.begin_all(&open.repository, activities, &subject, Duty::Miss)
+}
+
+fn end(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    acts: &[Act<'_>],
+    result: &CommandResult<Taken>,
+) {
+    let events = acts.iter().map(|act| {
+        act.complete(match result {
+            Ok(taken) => ending(act.activity(), open, taken),
+            Err(error) => failure(error),
+        })
+    });
+    let events: Vec<_> = events.collect();
+    let _told = invocation.report(Some(&open.repository), &events, Duty::Miss);
+}
+
+/// How a capture ended, as each of its parts sees it.
+fn ending(activity: Activity, open: &OpenRepository, taken: &Taken) -> Ending {
+    let (label, archived) = (&taken.label, &taken.archived);
+    let end = match activity {
+        Activity::Create => {
+            let mut problems = Vec::new();
+            if !archived.problems.is_empty() {
+                problems.push(format!("{} items not read", archived.problems.len()));
+            }
+            if label.suspect || !archived.unmet.is_empty() {
+                problems.push("suspect: not as expected".to_owned());
+            }
+            let size = label.totals.bytes;
+            match problems.is_empty() {
+                true => Ending::success("").bytes(size),
+                false => Ending::new(Status::Warning, problems.join("; ")).bytes(size),
+            }
+        }
+        Activity::Encrypt => {
+            let suite = open.repository.suite().name();
+            Ending::success(format!("sealed with {suite}")).bytes(label.totals.bytes_stored)
+        }
+        _ => Ending::success("").bytes(label.totals.bytes_stored),
+    };
+    end.snapshot(taken.id)
 }
 
 /// Takes the snapshot of one plan.

@@ -6,6 +6,8 @@ use crate::cli::commands::snapshot::plan;
 use crate::cli::configuration::{Configuration, FILE};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::reporting::Duty;
+use crate::event::{Activity, Ending, Event, Subject};
 use crate::selector::CONFIG_SCHEME;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -54,6 +56,15 @@ pub fn keep_configuration(
         &mut plan,
     );
     let taken = taken.map_err(|error| error.within("the configuration could not be kept"))?;
+    let subject = Subject {
+        snapshot: Some(taken.id),
+        source: Some(taken.label.source.clone()),
+        location: Some(open.place.to_string()),
+        ..Subject::default()
+    };
+    let end = Ending::success("changed, and kept").bytes(taken.label.totals.bytes);
+    let event = Event::complete(invocation.now(), Activity::Config, &subject, end);
+    let _told = invocation.report(Some(&open.repository), &[event], Duty::Miss);
     let kept = format!("kept the configuration as {}", taken.id.short());
     invocation.output.say(&kept);
     if let Some(mark) = mark {

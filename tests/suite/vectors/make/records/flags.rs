@@ -5,12 +5,13 @@ use crate::vectors::describe;
 use crate::vectors::keys::{Fixture, NOW};
 use crate::vectors::make::Maker;
 use icecore::crypto::Role;
+use icecore::format::audit::{AuditContent, AuditEvent, AuditPlace, AuditStatus};
 use icecore::format::envelope::ObjectType;
 use icecore::format::protocol::{
     Closed, Condemned, Hide, Hold, HoldReason, Proof, ProofKind, SessionBeat, SessionEnd,
     SessionKind, SessionOpen, Set,
 };
-use icecore::id::{ObjectId, PackId, SegmentId, SetId, SnapshotId};
+use icecore::id::{ObjectId, PackId, SegmentId, SessionId, SetId, SnapshotId};
 use serde_json::{Value, json};
 
 pub fn make(fixture: &Fixture) -> Vec<Maker> {
@@ -133,6 +134,13 @@ fn sealed(fixture: &Fixture) -> Maker {
         reason: "case 4711".into(),
     };
     let hold_plain = (hold.encode(), describe::hold(&hold));
+    let place = AuditPlace {
+        number: 2,
+        previous: Some(ObjectId([13; 32])),
+        heads: vec![(SessionId([14; 16]), 3, ObjectId([15; 32]))],
+    };
+    let audit_plain = (place.encode(), describe::plain(&place.encode()));
+    let audit = audit_content();
     let empty = || (Vec::new(), describe::plain(b""));
     for (name, object_type, plain, content, expect) in [
         (
@@ -155,6 +163,13 @@ fn sealed(fixture: &Fixture) -> Maker {
             hold_plain,
             reason.encode(),
             describe::hold_reason(&reason),
+        ),
+        (
+            "audit",
+            ObjectType::Audit,
+            audit_plain,
+            audit.encode(),
+            describe::plain(&audit.encode()),
         ),
     ] {
         let draft = Draft {
@@ -179,4 +194,26 @@ fn sealed(fixture: &Fixture) -> Maker {
         );
     }
     maker
+}
+
+fn audit_content() -> AuditContent {
+    AuditContent {
+        user: "root".into(),
+        host: "portal-1".into(),
+        process: 4711,
+        program: "icecore 0.1.0".into(),
+        offset: 18_000,
+        events: vec![AuditEvent {
+            time: NOW,
+            name: "restore_complete".into(),
+            status: AuditStatus::Success,
+            details: "a part of it".into(),
+            snapshot: Some(SnapshotId([10; 32])),
+            source: Some("sqlite:/srv/app.db".into()),
+            job: None,
+            location: Some("/srv/back.db".into()),
+            bytes: Some(4096),
+            verified: Some(true),
+        }],
+    }
 }

@@ -1,0 +1,4 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What is remembered and told: the audit log, notices, doctor.
+
+mod audit;
