@@ -13,7 +13,8 @@ use crate::format::blob::{BlobKind, BlobRow, Codec, Form};
 use crate::format::layout;
 use crate::id::{BlobId, ObjectId};
 use crate::monitor::Unit;
-use crate::repository::ReadError;
+use crate::repository::index::Located;
+use crate::repository::{ReadError, Stretches};
 use crate::spill::{Cursor, Scratch, Sorter, SpillError};
 use crate::store::{ObjectKey, StoreExt};
 use std::collections::{BTreeMap, HashSet};
@@ -26,11 +27,11 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Most deltas of one batch, but for those of the last chunk in it.
 const BATCH_DELTAS: usize = 4096;
 
+/// Chunks whose deltas are read together: some megabytes, and enough batches for all workers.
+const BATCH_CHUNKS: usize = 64;
+
 /// Most deltas that are read together though they rest on one chunk.
 const TREE_DELTAS: usize = 4 * BATCH_DELTAS;
-
-/// Bytes between two deltas that are fetched along, rather than in another request.
-const GAP_BYTES: usize = 4 << 10;
 
 /// Where a chain ends: pack 8 (its first bytes), offset 4, blob 32.
 const ROOT: usize = 44;
@@ -129,33 +130,20 @@ fn decode(record: &[u8; DELTA]) -> Option<Delta> {
 /// Takes deltas for one batch, all of one chunk together.
 fn next_batch(cursor: &mut Cursor<'_, DELTA>) -> Result<Vec<Delta>, SpillError> {
     let mut batch: Vec<Delta> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut chunks) = (0, 0);
     while let Some(delta) = cursor.peek()?.as_ref().and_then(decode) {
-        let full = bytes >= BATCH_BYTES || batch.len() >= BATCH_DELTAS;
         let same = batch.last().is_some_and(|last| last.root == delta.root);
+        let full = bytes >= BATCH_BYTES || batch.len() >= BATCH_DELTAS || chunks >= BATCH_CHUNKS;
         let huge = bytes >= 4 * BATCH_BYTES || batch.len() >= TREE_DELTAS;
         if full && !same || huge {
             break;
         }
+        chunks += usize::from(!same);
         bytes += delta.row.stored as usize;
         batch.push(delta);
         cursor.take()?;
     }
     Ok(batch)
-}
-
-/// The sealed bytes of a batch: stretches of packs, and where in which each delta is.
-struct Fetched {
-    stretches: Vec<Vec<u8>>,
-    places: Vec<Option<(usize, usize)>>,
-}
-
-impl Fetched {
-    fn sealed(&self, number: usize, delta: &Delta) -> Option<&[u8]> {
-        let (stretch, start) = (*self.places.get(number)?)?;
-        let stretch = self.stretches.get(stretch)?;
-        stretch.get(start..start + delta.row.stored as usize)
-    }
 }
 
 impl PackReader<'_> {
@@ -241,67 +229,72 @@ impl PackReader<'_> {
         });
     }
 
+    /// Fetches a batch and the chunks it rests on, neighbours together, and reads it.
     fn read_batch(&self, batch: &[Delta], packs: &[Mutex<Waiting>]) -> Result<(), CheckError> {
-        let fetched = self.fetch_batch(batch, packs)?;
-        let mut start = 0;
-        for tree in batch.chunk_by(|a, b| a.root == b.root) {
-            self.read_tree(tree, packs, &|number| {
-                fetched.sealed(start + number, &tree[number])
-            })?;
-            start += tree.len();
+        let trees: Vec<&[Delta]> = batch.chunk_by(|a, b| a.root == b.root).collect();
+        let mut roots = Vec::with_capacity(trees.len());
+        for tree in &trees {
+            roots.push(self.root(tree)?);
+        }
+        let deltas: Vec<Option<Located>> = batch
+            .iter()
+            .map(|delta| Some(located(&lock(packs.get(delta.pack)?).chosen, &delta.row)))
+            .collect();
+        let wanted = roots.iter().chain(&deltas).flatten();
+        let sealed = self.reader.fetch_together(wanted.collect())?;
+        for (tree, root) in trees.into_iter().zip(&roots) {
+            self.read_tree(tree, root.as_ref(), packs, &sealed)?;
         }
         Ok(())
     }
 
-    /// Fetches a batch, neighbours together. What cannot be fetched is tried alone later.
-    fn fetch_batch(
+    /// The full chunk that deltas rest on, where it is known.
+    fn root(&self, tree: &[Delta]) -> Result<Option<Located>, CheckError> {
+        let Some(Delta { root, .. }) = tree.first() else {
+            return Ok(None);
+        };
+        let Some(id) = root.last_chunk().copied().map(BlobId) else {
+            return Ok(None);
+        };
+        let is_it = |located: &Located| {
+            located.row.form == Form::Full
+                && located.row.kind == BlobKind::Chunk
+                && located.pack.as_bytes()[..8] == root[..8]
+                && located.row.offset.to_be_bytes() == root[8..12]
+        };
+        Ok(self.index.lookup(&id)?.into_iter().find(is_it))
+    }
+
+    /// What deltas rest on. A chunk of a pack that was read needs no second proof; none: it is
+    /// damaged.
+    fn base(
         &self,
-        batch: &[Delta],
-        packs: &[Mutex<Waiting>],
-    ) -> Result<Fetched, CheckError> {
-        let mut order: Vec<usize> = (0..batch.len()).collect();
-        order.sort_by_key(|number| (batch[*number].pack, batch[*number].row.offset));
-        let mut fetched = Fetched {
-            stretches: Vec::new(),
-            places: vec![None; batch.len()],
-        };
-        let end = |delta: &Delta| delta.row.offset as usize + delta.row.stored as usize;
-        let near = |a: &usize, b: &usize| {
-            let (a, b) = (&batch[*a], &batch[*b]);
-            a.pack == b.pack && (b.row.offset as usize) <= end(a) + GAP_BYTES
-        };
-        for stretch in order.chunk_by(near) {
-            let first = &batch[stretch[0]];
-            let start = first.row.offset as usize;
-            let last = stretch.iter().map(|number| end(&batch[*number])).max();
-            let mut bytes = vec![0; last.unwrap_or(start) - start];
-            let chosen = match packs.get(first.pack) {
-                Some(waiting) => lock(waiting).chosen,
-                None => continue,
-            };
-            let read = self
+        id: BlobId,
+        root: Option<&Located>,
+        sealed: &Stretches,
+    ) -> Result<Option<Rc<Vec<u8>>>, CheckError> {
+        if let Some(root) = root.filter(|root| root.row.id == id)
+            && let Some(sealed) = sealed.sealed(root)
+            && let Ok(plain) = self
                 .reader
-                .fetch(chosen.pack, chosen.class, start as u64, &mut bytes);
-            match read {
-                Ok(()) => {}
-                Err(error) if read_error_is_damage(&error) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            for number in stretch {
-                let place = batch[*number].row.offset as usize - start;
-                fetched.places[*number] = Some((fetched.stretches.len(), place));
-            }
-            fetched.stretches.push(bytes);
+                .open_unverified(root, &mut sealed.to_vec(), None)
+        {
+            return Ok(Some(Rc::new(plain)));
         }
-        Ok(fetched)
+        match self.reader.read(id, BlobKind::Chunk) {
+            Ok(plain) => Ok(Some(Rc::new(plain))),
+            Err(error) if read_error_is_damage(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads the deltas that rest on one chunk, every base before what rests on it.
-    fn read_tree<'f>(
+    fn read_tree(
         &self,
         tree: &[Delta],
+        root: Option<&Located>,
         packs: &[Mutex<Waiting>],
-        sealed: &dyn Fn(usize) -> Option<&'f [u8]>,
+        sealed: &Stretches,
     ) -> Result<(), CheckError> {
         let mut resting: BTreeMap<BlobId, Vec<usize>> = BTreeMap::new();
         for (number, delta) in tree.iter().enumerate() {
@@ -310,11 +303,7 @@ impl PackReader<'_> {
         let own: HashSet<BlobId> = tree.iter().map(|delta| delta.row.id).collect();
         let bases: Vec<BlobId> = resting.keys().copied().collect();
         for base in bases.into_iter().filter(|base| !own.contains(base)) {
-            let plain = match self.reader.read(base, BlobKind::Chunk) {
-                Ok(plain) => Some(Rc::new(plain)),
-                Err(error) if read_error_is_damage(&error) => None,
-                Err(error) => return Err(error.into()),
-            };
+            let plain = self.base(base, root, sealed)?;
             let mut stack: Vec<(usize, Option<Rc<Vec<u8>>>)> = Vec::new();
             let mut next = Some((base, plain));
             loop {
@@ -326,7 +315,7 @@ impl PackReader<'_> {
                     break;
                 };
                 let base = base.as_ref().map(|base| base.as_slice());
-                let plain = self.read_delta(&tree[number], sealed(number), base, packs)?;
+                let plain = self.read_delta(&tree[number], Some(sealed), base, packs)?;
                 next = Some((tree[number].row.id, plain.map(Rc::new)));
             }
         }
@@ -341,7 +330,7 @@ impl PackReader<'_> {
     fn read_delta(
         &self,
         delta: &Delta,
-        sealed: Option<&[u8]>,
+        sealed: Option<&Stretches>,
         base: Option<&[u8]>,
         packs: &[Mutex<Waiting>],
     ) -> Result<Option<Vec<u8>>, CheckError> {
@@ -350,6 +339,7 @@ impl PackReader<'_> {
         };
         let chosen = lock(waiting).chosen;
         let located = located(&chosen, &delta.row);
+        let sealed = sealed.and_then(|sealed| sealed.sealed(&located));
         let quick = match (sealed, base) {
             (Some(sealed), Some(base)) => {
                 let mut sealed = sealed.to_vec();

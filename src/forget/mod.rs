@@ -283,6 +283,10 @@ pub fn undo(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), For
         if !flags.was_withdrawn(*id) {
             return Err(ForgetError::NotForgotten(*id));
         }
+        // While it is only condemned, the record that is written below may still save it.
+        if flags.is_deleted(*id) {
+            return Err(KeepError::Condemned(*id).into());
+        }
         if repository.is_undecided(snapshot.session, &flags)? {
             return Err(KeepError::Undecided(*id).into());
         }

@@ -57,8 +57,7 @@ impl Survey {
         })
     }
 
-    /// Whether a snapshot counts.
-    pub(super) fn counts(&self, commit: &Commit) -> bool {
+    fn counts(&self, commit: &Commit) -> bool {
         let Commit {
             id,
             writer,
@@ -68,9 +67,17 @@ impl Survey {
         self.flags.counts(writer, session, ObjectId(id.0))
     }
 
-    /// Whether a snapshot may be deleted: it does not count, or is hidden and on no hold.
+    /// Whether a snapshot is gone: void, or named by another prune's `delete` that counts. It needs
+    /// nothing, though it may still be listed.
+    pub(super) fn is_gone(&self, commit: &Commit) -> bool {
+        let is_deleted =
+            || self.flags.is_deleted(commit.id) && !planted::has(Bug::DeleteOfOthersIgnored);
+        !self.counts(commit) || is_deleted()
+    }
+
+    /// Whether a snapshot may be deleted: it is gone, or hidden and on no hold.
     pub(super) fn may_go(&self, commit: &Commit) -> bool {
-        !self.counts(commit) || self.flags.is_hidden(commit.id) && !self.held.contains(&commit.id)
+        self.is_gone(commit) || self.flags.is_hidden(commit.id) && !self.held.contains(&commit.id)
     }
 }
 

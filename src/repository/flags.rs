@@ -81,8 +81,20 @@ impl Flags {
         self.closed.contains_key(&session)
     }
 
-    /// Whether a snapshot is withdrawn: all of its last hide records say so.
+    /// Whether a `delete` that counts names a snapshot: it is as good as gone, whatever was raised
+    /// for it since. Who holds it or brings it back finds that record, and fails.
+    pub fn is_deleted(&self, snapshot: SnapshotId) -> bool {
+        self.named_snapshots.contains(&snapshot)
+            && self
+                .counting_deletes()
+                .any(|record| record.named.snapshots.contains(&snapshot))
+    }
+
+    /// Whether a snapshot is withdrawn: all of its last hide records say so, or it is deleted.
     pub fn is_hidden(&self, snapshot: SnapshotId) -> bool {
+        if self.is_deleted(snapshot) {
+            return true;
+        }
         let mut any = false;
         for (_, hide) in self.last_hides(snapshot) {
             if !hide.hidden {

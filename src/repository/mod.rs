@@ -36,7 +36,7 @@ pub use keys::{
     KeysDrawn, Lack, Lineage, Need, NewCredential, NewKeys, Rotation, SharedDomain,
 };
 pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
-pub use reader::{Encoded, PackKeys, ReadError, Reader, Served};
+pub use reader::{Encoded, PackKeys, ReadError, Reader, Served, Stretches};
 pub use records::RecordLoadError;
 pub use segments::{HostLink, MovedSegment};
 pub use session::{Session, SessionError};

@@ -7,11 +7,13 @@ mod chain;
 mod encoded;
 mod head;
 mod others;
+mod stretches;
 
 pub use encoded::Encoded;
 pub use head::PackKeys;
 pub(in crate::repository) use head::fetch_range;
 pub use others::Served;
+pub use stretches::Stretches;
 
 use crate::codec::{self, DecodeError};
 use crate::crypto::OpenError;
@@ -344,6 +346,24 @@ impl<'a> Reader<'a> {
         let head = self.head(located)?;
         let encoded = unseal(&head, located, sealed)?;
         self.decode_verified(located, encoded, Some(base.to_vec()))
+    }
+
+    /// Opens and decodes a blob whose sealed bytes were fetched, over its base if it is a delta.
+    /// The seal is checked, the id is not: that of what is made of it will be.
+    pub fn open_unverified(
+        &self,
+        located: &Located,
+        sealed: &mut [u8],
+        base: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let head = self.head(located)?;
+        let encoded = unseal(&head, located, sealed)?;
+        self.decode(located, encoded, base)
+    }
+
+    /// Whether plaintext is what the id of a row names. Errors: it is not.
+    pub fn verify_plain(&self, located: &Located, plain: &[u8]) -> Result<(), ReadError> {
+        self.verify(located, self.head(located)?.envelope(), plain)
     }
 
     fn open_fetched(

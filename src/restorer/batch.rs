@@ -16,8 +16,8 @@ use crate::tree::{Piece, for_each_piece};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Chunks of one batch: 16 GiB of large files, a few megabytes of plans.
-const CHUNKS_MAX: usize = 65_536;
+/// Chunks of one batch: 4 GiB of large files; plans of a few megabytes, of tens with long chains.
+const CHUNKS_MAX: usize = 16_384;
 
 /// Files open at a time.
 const FILES_MAX: usize = 512;

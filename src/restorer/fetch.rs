@@ -1,21 +1,14 @@
-//! Fetching chunks: which ranges of which packs, in which order, and into which files.
+//! Fetching chunks: ranges of packs, several at once, opened and handed on in any order.
 
 use crate::format::blob::{BlobKind, Form};
-use crate::id::{BlobId, PackId};
+use crate::id::BlobId;
 use crate::monitor::Cancel;
-use crate::repository::index::Located;
-use crate::repository::{ReadError, Reader};
+use crate::repository::{ReadError, Reader, Stretches};
+use crate::restorer::plan::{Item, Plan, Range, Yield};
 use crossbeam_channel::bounded;
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-
-/// Ranges with less than this between them are fetched together, bytes.
-const GAP_BYTES: u32 = 64 << 10;
-
-/// Bytes of one fetch.
-const FETCH_BYTES: usize = 4 << 20;
 
 /// Where one chunk goes: number of the file in the batch, and offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +31,6 @@ pub(super) struct Wanted {
     chunks: HashMap<BlobId, Vec<Place>>,
 }
 
-/// One sealed blob in a range, and the chunks that come out of it.
-struct Item {
-    located: Located,
-    /// The blob itself, or members of the group it is.
-    yields: Vec<(Located, Vec<Place>)>,
-}
-
-/// A stretch of a pack that is fetched at once.
-struct Range {
-    pack: PackId,
-    start: u32,
-    end: u32,
-    items: Vec<Item>,
-}
-
 impl Wanted {
     pub(super) fn add(&mut self, chunk: BlobId, place: Place) {
         self.chunks.entry(chunk).or_default().push(place);
@@ -73,7 +51,7 @@ impl Wanted {
         workers: usize,
         cancel: &Cancel,
     ) -> Result<(), ReadError> {
-        let ranges = plan(self.chunks, reader, receiver)?;
+        let ranges = self.plan(reader, receiver)?.ranges(workers);
         let failure = Mutex::new(None);
         std::thread::scope(|scope| {
             let (sender, queue) = bounded::<Range>(workers);
@@ -101,71 +79,20 @@ impl Wanted {
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         failure.map_or(Ok(()), Err)
     }
-}
 
-/// Finds every chunk and sorts what has to be read by pack and offset.
-fn plan(
-    chunks: HashMap<BlobId, Vec<Place>>,
-    reader: &Reader<'_>,
-    receiver: &dyn Receiver,
-) -> Result<Vec<Range>, ReadError> {
-    let mut items: BTreeMap<(PackId, u32), Item> = BTreeMap::new();
-    for (id, places) in chunks {
-        match locate(id, reader) {
-            Ok((blob, chunk)) => {
-                let key = (blob.pack, blob.row.offset);
-                let item = items.entry(key).or_insert_with(|| Item {
-                    located: blob,
-                    yields: Vec::new(),
-                });
-                item.yields.push((chunk, places));
+    /// Finds every chunk and sorts what has to be read by pack and offset.
+    fn plan(self, reader: &Reader<'_>, receiver: &dyn Receiver) -> Result<Plan, ReadError> {
+        let mut plan = Plan::default();
+        for (id, places) in self.chunks {
+            match plan.add(id, &places, reader) {
+                Ok(()) => {}
+                // Another copy may have it.
+                Err(error) if error.is_damage() => recover(id, &places, reader, receiver)?,
+                Err(error) => return Err(error),
             }
-            // Another copy may have it.
-            Err(error) if error.is_damage() => recover_chunk(id, &places, reader, receiver)?,
-            Err(error) => return Err(error),
         }
+        Ok(plan)
     }
-    Ok(coalesce(items.into_values()))
-}
-
-/// The sealed blob to fetch for a chunk, and the chunk's own row.
-fn locate(id: BlobId, reader: &Reader<'_>) -> Result<(Located, Located), ReadError> {
-    let missing = || ReadError::Missing(id);
-    let rows = reader.locate(id, BlobKind::Chunk)?;
-    let chunk = rows.into_iter().next().ok_or_else(missing)?;
-    let blob = match chunk.row.form {
-        Form::Member { group } => {
-            let groups = reader.locate(group, BlobKind::Group)?;
-            groups.into_iter().next().ok_or_else(missing)?
-        }
-        Form::Full | Form::Delta { .. } => chunk.clone(),
-    };
-    Ok((blob, chunk))
-}
-
-fn coalesce(items: impl Iterator<Item = Item>) -> Vec<Range> {
-    let mut ranges: Vec<Range> = Vec::new();
-    for item in items {
-        let (pack, start) = (item.located.pack, item.located.row.offset);
-        let end = start.saturating_add(item.located.row.stored);
-        match ranges.last_mut() {
-            Some(range)
-                if range.pack == pack
-                    && start.saturating_sub(range.end) <= GAP_BYTES
-                    && (end - range.start) as usize <= FETCH_BYTES =>
-            {
-                range.end = range.end.max(end);
-                range.items.push(item);
-            }
-            _ => ranges.push(Range {
-                pack,
-                start,
-                end,
-                items: vec![item],
-            }),
-        }
-    }
-    ranges
 }
 
 fn fetch_range(
@@ -185,61 +112,105 @@ fn fetch_range(
         Ok(()) => {}
         // The blobs may be whole in another pack: each is looked for by itself.
         Err(error) if error.is_damage() => {
-            for item in range.items {
-                recover(item, reader, receiver)?;
+            for item in &range.items {
+                recover_all(item, reader, receiver)?;
             }
             return Ok(());
         }
         Err(error) => return Err(error),
     }
-    for item in range.items {
+    let yields = range.items.iter().flat_map(|item| &item.yields);
+    let deltas = reader.fetch_together(yields.flat_map(|one| &one.deltas).collect())?;
+    for item in &range.items {
         let start = (item.located.row.offset - range.start) as usize;
         let sealed = &mut bytes[start..start + item.located.row.stored as usize];
-        match reader.open_sealed(&item.located, sealed) {
-            Ok(plain) => deliver(item, &plain, reader, receiver)?,
-            Err(error) if error.is_damage() => recover(item, reader, receiver)?,
+        match open(item, sealed, &deltas, reader, receiver) {
+            Ok(()) => {}
+            Err(error) if error.is_damage() => recover_all(item, reader, receiver)?,
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-fn deliver(
-    item: Item,
-    plain: &[u8],
+/// Opens one blob and delivers what comes out of it. Damage is an error only where it is that of
+/// the blob itself.
+fn open(
+    item: &Item,
+    sealed: &mut [u8],
+    deltas: &Stretches,
     reader: &Reader<'_>,
     receiver: &dyn Receiver,
 ) -> Result<(), ReadError> {
-    for (chunk, places) in item.yields {
-        let Form::Member { .. } = chunk.row.form else {
-            places
-                .iter()
-                .for_each(|place| receiver.deliver(*place, plain));
-            continue;
-        };
-        match reader.member(&chunk, plain) {
-            Ok(member) => places
-                .iter()
-                .for_each(|place| receiver.deliver(*place, &member)),
-            Err(error) if error.is_damage() => {
-                recover_chunk(chunk.row.id, &places, reader, receiver)?;
-            }
-            Err(error) => return Err(error),
+    if item.located.row.form != Form::Full || item.located.row.kind == BlobKind::Group {
+        let plain = reader.open_sealed(&item.located, sealed)?;
+        return item.yields.iter().try_for_each(|one| {
+            let row = &one.row;
+            let opened = match row.row.form {
+                Form::Member { .. } => reader.member(row, &plain),
+                Form::Full | Form::Delta { .. } => Ok(plain.clone()),
+            };
+            deliver(one, opened, reader, receiver)
+        });
+    }
+    // What rests on it has an id of its own, so that its own is looked at only where it is wanted.
+    let full = reader.open_unverified(&item.located, sealed, None)?;
+    let Some((last, others)) = item.yields.split_last() else {
+        return Ok(());
+    };
+    for one in others {
+        deliver(
+            one,
+            apply(one, full.clone(), deltas, reader),
+            reader,
+            receiver,
+        )?;
+    }
+    deliver(last, apply(last, full, deltas, reader), reader, receiver)
+}
+
+/// A chunk from the full form below it.
+fn apply(
+    one: &Yield,
+    full: Vec<u8>,
+    deltas: &Stretches,
+    reader: &Reader<'_>,
+) -> Result<Vec<u8>, ReadError> {
+    let mut plain = full;
+    for delta in &one.deltas {
+        let sealed = deltas.sealed(delta);
+        let mut sealed = sealed.ok_or(ReadError::Missing(delta.row.id))?.to_vec();
+        plain = reader.open_unverified(delta, &mut sealed, Some(plain))?;
+    }
+    reader.verify_plain(&one.row, &plain)?;
+    Ok(plain)
+}
+
+/// Hands a chunk on, or looks for it in all of its places: the failure may have been passing.
+fn deliver(
+    one: &Yield,
+    opened: Result<Vec<u8>, ReadError>,
+    reader: &Reader<'_>,
+    receiver: &dyn Receiver,
+) -> Result<(), ReadError> {
+    match opened {
+        Ok(plain) => {
+            let places = one.places.iter();
+            places.for_each(|place| receiver.deliver(*place, &plain));
+            Ok(())
         }
+        Err(error) if error.is_damage() => recover(one.row.row.id, &one.places, reader, receiver),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
-/// Tries every place of what an unreadable blob would have given, this one again included: the
-/// failure may have been passing.
-fn recover(item: Item, reader: &Reader<'_>, receiver: &dyn Receiver) -> Result<(), ReadError> {
-    for (chunk, places) in item.yields {
-        recover_chunk(chunk.row.id, &places, reader, receiver)?;
-    }
-    Ok(())
+/// Tries every place of what an unreadable blob would have given, this one again included.
+fn recover_all(item: &Item, reader: &Reader<'_>, receiver: &dyn Receiver) -> Result<(), ReadError> {
+    let mut yields = item.yields.iter();
+    yields.try_for_each(|one| recover(one.row.row.id, &one.places, reader, receiver))
 }
 
-fn recover_chunk(
+fn recover(
     chunk: BlobId,
     places: &[Place],
     reader: &Reader<'_>,

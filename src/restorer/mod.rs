@@ -17,6 +17,7 @@ mod database;
 mod error;
 mod fetch;
 mod finish;
+mod plan;
 mod run;
 mod single;
 

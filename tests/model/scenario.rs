@@ -257,9 +257,22 @@ impl Scenario {
             .fold(Packs::NONE, |all, prune| all.union(packs(prune)))
     }
 
+    /// The snapshots that counting `delete` records name.
+    pub fn deleted_snapshots(&self, world: &World, gc: Set) -> u8 {
+        let snapshots = |prune| Named::decode(self.content(world, Object::delete(prune))).snapshots;
+        (PRUNES..PRUNES + 3)
+            .filter(|prune| self.delete_counts(world, gc, *prune))
+            .fold(0, |all, prune| all | snapshots(prune))
+    }
+
+    /// Whether a snapshot is void, or as good as deleted.
+    pub fn is_gone(&self, world: &World, gc: Set, snapshot: u8) -> bool {
+        !self.counts(world, gc, snapshot) || self.deleted_snapshots(world, gc) >> snapshot & 1 == 1
+    }
+
     /// The snapshots shown that count and are not withdrawn.
     pub fn visible(&self, world: &World, snapshots: Set, gc: Set) -> u8 {
-        let is_visible = |number: &u8| self.counts(world, gc, *number) && !is_hidden(gc, *number);
+        let is_visible = |number: &u8| !self.is_gone(world, gc, *number) && !is_hidden(gc, *number);
         bits(u16::from(snapshots.snapshots()))
             .filter(is_visible)
             .fold(0, |all, number| all | 1 << number)

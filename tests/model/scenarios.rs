@@ -110,6 +110,8 @@ pub const FORGET: &str = "a writer, a prune, a forget, an undo";
 pub const HOLD: &str = "a hold, a prune, a forget";
 pub const HOLD_NEW: &str = "a writer, a prune, a hold of its snapshot";
 pub const UNDO: &str = "a writer, a prune, an undo";
+pub const UNDO_TWO_PRUNES: &str = "two prunes, an undo";
+pub const HOLD_TWO_PRUNES: &str = "two prunes, a hold";
 pub const READER_FORGET: &str = "a reader, a prune, a forget";
 pub const READER_WRITER: &str = "a reader, a writer, a prune";
 
@@ -160,6 +162,14 @@ pub fn short() -> Vec<Scenario> {
         },
         base(HOLD_NEW, vec![writer(0, 1, 1), pruner(0), Part::Holder(2)]),
         base(UNDO, vec![writer(0, 1, 1), pruner(0), Part::Undoer(0)]),
+        Scenario {
+            lists_at_once: true,
+            ..base(UNDO_TWO_PRUNES, vec![pruner(0), pruner(1), Part::Undoer(0)])
+        },
+        Scenario {
+            lists_at_once: true,
+            ..base(HOLD_TWO_PRUNES, vec![pruner(0), pruner(1), Part::Holder(0)])
+        },
         Scenario {
             repack: true,
             ..base(

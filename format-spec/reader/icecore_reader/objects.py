@@ -14,6 +14,7 @@ LINKS = S(root="b32")
 LABEL = S(source="t", host="t", captured="i", tags={"": "t"}, set="b16", parent=Optional("b32"),
           job=Optional("t"), complete="?", suspect="?", totals=TOTALS, checked=Optional("t"))
 CLOSED = S(session="b16", commits=["b32"])
+CONDEMNED = S(packs=["b32"], segments=["b32"], snapshots=["b32"])
 HIDE = S(snapshots=["b32"], hidden="?", after=["b32"])
 
 class Keyholder:

@@ -53,7 +53,7 @@ class Repository:
         return objects.Record(self.get(key, RECORD_MAX), wanted, self.id, self.pinned)
     def snapshots(self):
         """Visible snapshots, oldest first: (id, label, record). Lists snapshots/, then gc/."""
-        names, closed, hides, found = self.list("snapshots"), {}, {}, []
+        names, closed, hides, deleted, found = self.list("snapshots"), {}, {}, set(), []
         gc = [(name.split("/")[-1].split("."), name) for name in self.list("gc")]
         for record in [self.record(name, "hide") for parts, name in gc if parts[1] == "hide"]:
             hides[record.id] = cbor(objects.HIDE, record.plain)
@@ -62,15 +62,19 @@ class Repository:
             plain = cbor(objects.CLOSED, record.plain)
             need([plain["session"].hex(), record.session.hex()] == [session, *by], f"{name} is of others", "rights")
             closed.setdefault(plain["session"], []).append(plain["commits"])
+        def counts(record):
+            lists = closed.get(record.session, [])
+            return all(record.id in found for found in lists) if lists else record.writer not in self.statement["revoked"]
+        for (session, *_), name in [named for named in gc if named[0][1] == "delete"]:
+            record = self.record(name, "delete")
+            need(record.session.hex() == session, f"{name} is of others", "rights")
+            deleted.update(cbor(objects.CONDEMNED, record.plain)["snapshots"] if counts(record) else ())
         for name in names:
             record = self.record(name, "snapshot")
-            lists = closed.get(record.session, [])
-            counts = all(record.id in commits for commits in lists)
-            counts = counts and (lists or record.writer not in self.statement["revoked"])
             about = {id_: hide for id_, hide in hides.items() if record.id in hide["snapshots"]}
             last = [hide for id_, hide in about.items() if not any(id_ in other["after"] for other in about.values())]
             hidden = last and all(hide["hidden"] for hide in last)
-            if counts and not hidden and record.envelope["domain"] in self.holder.id_keys:
+            if counts(record) and not hidden and record.id not in deleted and record.envelope["domain"] in self.holder.id_keys:
                 found.append((record.id, cbor(objects.LABEL, record.part(11, self.holder)), record))
         return sorted(found, key=lambda item: (item[1]["captured"], item[0]))
     @functools.lru_cache(maxsize=8)

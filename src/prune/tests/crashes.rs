@@ -122,3 +122,44 @@ fn forget_crashes_anywhere_and_is_done_or_not() {
     }
     assert!(outcomes[0] > 3 && outcomes[1] > 0, "{outcomes:?}");
 }
+
+/// What was begun to keep a snapshot, and was interrupted too, keeps nothing that is deleted: the
+/// next prune takes it for gone and not for damaged.
+#[test]
+fn a_crashed_prune_beside_a_crashed_undo_or_hold_leaves_no_damage() {
+    let (prepared, first, kept) = prepared();
+    forget(&prepared, first);
+    let opened = calls_of_opening(&prepared);
+    let planned = calls_of_planning(&prepared) - opened;
+    for half_of in ["undo", "hold"] {
+        let (mut calls, mut deleted) = (planned, 0);
+        loop {
+            let world = prepared.copy();
+            let store = CrashingStore::new(world.store.clone(), opened + calls, calls);
+            let finished = prune(&world.open_through(Arc::new(store)), thorough()).is_ok();
+            deleted += usize::from(world.open().load_flags().unwrap().is_deleted(first));
+            match half_of {
+                "undo" => {
+                    let repository = world.open();
+                    let heads = repository.load_flags().unwrap().hide_heads(first);
+                    repository.put_hide(vec![first], false, heads).unwrap();
+                }
+                _ => {
+                    let store = CrashingStore::new(world.store.clone(), opened + 2, 1);
+                    let repository = world.open_through(Arc::new(store));
+                    repository.add_hold(first, None, "stopped").unwrap_err();
+                }
+            }
+            check_visible(&world, &kept);
+            world.time.advance(Duration::from_secs(25 * 3600));
+            world.prune(thorough()).unwrap();
+            let left = check_visible(&world, &kept);
+            assert!(left >= 2, "{half_of} after {calls} calls");
+            if finished {
+                break;
+            }
+            calls += 1;
+        }
+        assert!(deleted > 0, "no crash left a delete that counts");
+    }
+}

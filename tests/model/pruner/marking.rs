@@ -24,7 +24,7 @@ impl Pruner {
         let there = world.there;
         let packs = self.known_packs(scenario, world, there);
         let is_live = |snapshot: &u8| {
-            scenario.counts(world, there, *snapshot)
+            !scenario.is_gone(world, there, *snapshot)
                 && (!is_hidden(there, *snapshot) || there.contains(Object::hold(*snapshot)))
         };
         let listed = there.snapshots();
@@ -92,7 +92,7 @@ impl Pruner {
             let is_named = self.condemned.snapshots >> snapshot & 1 == 1
                 || scenario.has(Bug::HiddenAfterCondemn);
             let may_go = is_hidden(shown, *snapshot) && !shown.contains(Object::hold(*snapshot));
-            scenario.counts(world, shown, *snapshot) && !(is_named && may_go)
+            !scenario.is_gone(world, shown, *snapshot) && !(is_named && may_go)
         };
         let listed = shown.snapshots();
         let live = bits(u16::from(listed))
