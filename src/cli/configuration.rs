@@ -4,8 +4,8 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::place::Place;
 use crate::cli::unlock::{Given, variable};
-use crate::config::{self, Config, Secret};
-use crate::monitor::Silent;
+use crate::config::{self, Config, Overrides, Secret};
+use crate::monitor::{Monitor, Silent};
 use crate::source::dotenv;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 /// Name of the file in the working directory.
 pub const FILE: &str = "icecore.toml";
 
+/// Applications set this one for themselves: that no source takes it is no mistake.
+const OF_APPLICATIONS: &str = "DATABASE_URL";
+
 /// Longest file of variables that is read, bytes.
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -29,6 +32,8 @@ pub struct Configuration {
     pub text: String,
     /// What it says.
     pub config: Config,
+    /// What variables of the environment say besides.
+    pub overrides: Overrides,
     /// Variables of its files, which are never saved.
     variables: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
@@ -36,8 +41,13 @@ pub struct Configuration {
 impl Configuration {
     /// Reads a file and the files of variables it names.
     pub fn load(path: &Path) -> CommandResult<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| CommandError::file("read", path, &error).usage_kind())?;
+        Self::load_copy(path, path)
+    }
+
+    /// The same from a copy of the file; relative paths begin where `path` is.
+    fn load_copy(copy: &Path, path: &Path) -> CommandResult<Self> {
+        let text = std::fs::read_to_string(copy)
+            .map_err(|error| CommandError::file("read", copy, &error).usage_kind())?;
         let config = Config::parse(&text).map_err(|error| {
             let lines = error.faults.iter().map(|fault| {
                 let path = path.display();
@@ -50,12 +60,17 @@ impl Configuration {
             text,
             config,
             variables: BTreeMap::new(),
+            overrides: Overrides::default(),
         };
         for file in &configuration.config.env_files {
             let path = configuration.resolved(file);
             let read = read_variables(&path)?;
             configuration.variables.extend(read);
         }
+        let mut config = configuration.config.clone();
+        let lookup = |name: &str| configuration.variable(name)?.into_string().ok();
+        configuration.overrides = config::apply_overrides(&mut config, &lookup);
+        configuration.config = config;
         Ok(configuration)
     }
 
@@ -85,6 +100,27 @@ impl Configuration {
         let named = self.variables.keys();
         let set = named.filter_map(|name| Some((name.into(), self.variable(name)?)));
         set.collect()
+    }
+
+    /// Whether a file of variables sets this one.
+    pub fn is_of_file(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
+    /// Says what variables of the environment changed, and which of them do not count.
+    pub fn tell_overrides(&self, invocation: &Invocation) {
+        for one in &self.overrides.all {
+            let (variable, effect) = (one.variable, &one.effect);
+            if one.counts {
+                let said = format!("{variable} counts: {effect}");
+                invocation
+                    .ui
+                    .log(crate::cli::log::Level::Info, "environment", &said, &[]);
+            } else if variable != OF_APPLICATIONS {
+                let said = format!("{variable} is set and does not count: {effect}");
+                invocation.ui.warn(&said);
+            }
+        }
     }
 
     /// A job of the file.
@@ -118,6 +154,7 @@ impl Configuration {
             },
             Secret::Command(words) => Given {
                 words: Some(words.clone()),
+                variables: self.variables(),
                 ..Given::default()
             },
             Secret::Fd(number) => Given {
@@ -201,7 +238,11 @@ impl Invocation {
         }
         let path = find(self.global.config.as_deref());
         let absolute = path.map(|path| std::path::absolute(&path).unwrap_or(path));
-        let loaded = absolute.map(|path| Configuration::load(&path).map(Arc::new));
+        let copy = self.global.config_copy.as_deref();
+        let loaded = absolute.map(|path| {
+            let copy = copy.unwrap_or(&path);
+            Configuration::load_copy(copy, &path).map(Arc::new)
+        });
         let loaded = loaded.transpose()?;
         Ok(self.configuration.get_or_init(|| loaded).clone())
     }

@@ -86,6 +86,7 @@ fn execute(arguments: Arguments) -> Exit {
     let cancel = Cancel::default();
     let timed_out = process::start_timeout(global.timeout, &cancel);
     let name = command.as_ref().map_or("overview", Command::name);
+    let is_daemon = matches!(command, Some(Command::Daemon(_)));
     ui.log(
         Level::Info,
         "start",
@@ -94,7 +95,7 @@ fn execute(arguments: Arguments) -> Exit {
     );
     let requests = Arc::<Requests>::default();
     let reporter = Arc::<Reporter>::default();
-    let result = match (log_error, process::watch_signals(&cancel)) {
+    let result = match (log_error, process::watch_signals(&cancel, is_daemon)) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(CommandError::failed(error)),
         (None, Ok(abrupt)) => dispatch(
@@ -164,6 +165,8 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Run(arguments) => commands::run::run(invocation, &arguments),
         Command::Status(arguments) => commands::status::run(invocation, &arguments),
         Command::Jobs => commands::jobs::run(invocation),
+        Command::Schedule(command) => commands::schedule::run(invocation, &command),
+        Command::Daemon(arguments) => commands::daemon::run(invocation, &arguments),
         Command::Config(command) => commands::config::run(invocation, &command),
         Command::Restore(arguments) => commands::restore::run(invocation, &arguments),
         Command::Check(arguments) => commands::check::run(invocation, &arguments),

@@ -20,15 +20,38 @@ pub fn forbid_core_dumps() {
 }
 
 /// The first Ctrl-C (or SIGTERM, SIGHUP) asks everyone to stop, the second ends the program with
-/// 130. Returns the flag that makes the first one behave like the second.
-pub fn watch_signals(cancel: &Cancel) -> std::io::Result<Arc<AtomicBool>> {
+/// 130. Returns the flag that makes the first one behave like the second. A program that
+/// `outlives` its terminal takes SIGHUP as something else.
+pub fn watch_signals(cancel: &Cancel, outlives: bool) -> std::io::Result<Arc<AtomicBool>> {
     let abrupt = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    let signals = match outlives {
+        true => &[SIGINT, SIGTERM][..],
+        false => &[SIGINT, SIGTERM, SIGHUP],
+    };
+    for &signal in signals {
         flag::register_conditional_shutdown(signal, 130, Arc::clone(&abrupt))?;
         flag::register(signal, Arc::clone(&abrupt))?;
         flag::register(signal, cancel.flag())?;
     }
     Ok(abrupt)
+}
+
+/// Tells the service manager how far the program is, where one wants to know (`sd_notify`).
+pub fn tell_manager(state: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    let socket = UnixDatagram::unbound();
+    if let (Ok(address), Ok(socket)) = (address, socket) {
+        let _unheard = socket.send_to_addr(state.as_bytes(), &address);
+    }
 }
 
 /// Asks everyone to stop after a while. Returns what tells whether that came about.

@@ -99,7 +99,8 @@ impl Ui {
         }
     }
 
-    fn stderr_line(&self, text: &str) {
+    /// A line as it is, on standard error.
+    pub fn stderr_line(&self, text: &str) {
         let write = || {
             let _unheard = writeln!(std::io::stderr(), "{text}");
         };

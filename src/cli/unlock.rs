@@ -55,6 +55,8 @@ pub struct Given {
     pub value: Option<Zeroizing<Vec<u8>>>,
     /// A command of the configuration that prints it.
     pub words: Option<Vec<String>>,
+    /// What that command finds in its environment besides.
+    pub variables: Vec<(OsString, OsString)>,
 }
 
 /// What is asked on a terminal when nothing was given.
@@ -148,9 +150,9 @@ impl Given {
             let words = words::split(command).map_err(|error| {
                 CommandError::usage(format!("cannot use the passphrase command: {error}"))
             })?;
-            run_command(&words)?
+            run_command(&words, &[])?
         } else if let Some(words) = &self.words {
-            run_command(words)?
+            run_command(words, &self.variables)?
         } else if let Some(descriptor) = self.descriptor {
             read_descriptor(descriptor)?
         } else {
@@ -305,7 +307,10 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     })
 }
 
-fn run_command(words: &[String]) -> CommandResult<Zeroizing<Vec<u8>>> {
+fn run_command(
+    words: &[String],
+    variables: &[(OsString, OsString)],
+) -> CommandResult<Zeroizing<Vec<u8>>> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| CommandError::usage("the passphrase command is empty"))?;
@@ -317,7 +322,8 @@ fn run_command(words: &[String]) -> CommandResult<Zeroizing<Vec<u8>>> {
         .hint("run it by hand: it has to print the passphrase and end with status 0")
     };
     let mut process = Command::new(program);
-    process.args(arguments).stdin(Stdio::null());
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    process.args(arguments).envs(variables).stdin(Stdio::null());
     for name in SECRET_VARIABLES {
         process.env_remove(name);
     }

@@ -41,6 +41,18 @@ impl std::str::FromStr for Effort {
     }
 }
 
+impl std::fmt::Display for Effort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fast => f.write_str("fast"),
+            Self::Max => f.write_str("max"),
+            Self::Off => f.write_str("off"),
+            Self::Level(level) => level.fmt(f),
+        }
+    }
+}
+
 impl Effort {
     fn level(self) -> Option<i32> {
         match self {

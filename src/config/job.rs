@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct Job {
     /// What it does.
     pub kind: JobKind,
+    /// Whether its schedule counts; by hand it runs all the same.
+    pub enabled: bool,
     /// Names of sources; none for a job that only looks after repositories.
     pub sources: Vec<String>,
     /// Names of repositories in the order of writing: the first by the run itself, the others as
@@ -149,6 +151,7 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Job> {
     let duration = |value: &Value<'_, '_>| value.parsed(parse_duration);
     Some(Job {
         kind,
+        enabled: table.take("enabled", Value::boolean).unwrap_or(true),
         sources: sources.unwrap_or_default(),
         repositories: repositories.unwrap_or_default(),
         schedule: table.take("schedule", schedule),

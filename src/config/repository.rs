@@ -80,6 +80,16 @@ fn has_password(url: &str) -> bool {
     user.is_some_and(|(user, _)| user.contains(':'))
 }
 
+/// Refuses a place that systems empty.
+pub(super) fn check_place(text: &str) -> Result<(), String> {
+    match VOLATILE.iter().find(|place| text.starts_with(**place)) {
+        Some(place) => Err(format!(
+            "what lies in {place} is gone after a restart or sooner"
+        )),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Repository> {
     let url = table.require("url", "\"/mnt/backup/app\"", |value| {
         value.parsed(|text| {
@@ -90,12 +100,11 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Repository> {
                      that secret",
                 ));
             }
-            match VOLATILE.iter().find(|place| text.starts_with(**place)) {
-                Some(place) => Err(Problem::new(format!(
-                    "what lies in {place} is gone after a restart or sooner"
-                ))
-                .help("choose a place that lasts, best on another disk")),
-                None => Ok(text.to_owned()),
+            match check_place(text) {
+                Ok(()) => Ok(text.to_owned()),
+                Err(why) => {
+                    Err(Problem::new(why).help("choose a place that lasts, best on another disk"))
+                }
             }
         })
     });

@@ -108,6 +108,25 @@ impl SourceKind {
         }
     }
 
+    /// Whether it takes something from this variable.
+    pub fn takes_from(&self, variable: &str) -> bool {
+        match self {
+            Self::Postgres { url, .. } | Self::Query { url, .. } => {
+                *url == Secret::Env(variable.to_owned())
+            }
+            Self::Environment { names } => names.iter().any(|name| name == variable),
+            _ => false,
+        }
+    }
+
+    /// Whether a change of it can be seen without capturing it.
+    pub fn shows_changes(&self) -> bool {
+        matches!(
+            self,
+            Self::Sqlite { .. } | Self::Files { .. } | Self::Environment { .. }
+        )
+    }
+
     /// Whether this version captures it.
     pub fn is_captured(&self) -> bool {
         matches!(

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 /// What is remembered of a job's runs between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobRecord {
     /// The job.
     pub job: String,
@@ -22,14 +23,53 @@ pub struct JobRecord {
     pub last_success: i64,
     /// Runs since then that did not.
     pub failures: u64,
+    /// What started the last run: hand, schedule, catch-up, on-change, back-fill.
+    pub trigger: String,
+    /// Whether the last run was asked to stop before it was done.
+    pub interrupted: bool,
+    /// When the last run for the present began, not one for a past date; 0 where that is not known.
+    pub present: i64,
     /// What the last run captured, by source.
     pub sources: BTreeMap<String, SourceRecord>,
     /// What it did in repositories, by name.
     pub repositories: BTreeMap<String, RepositoryRecord>,
 }
 
+impl JobRecord {
+    /// When the last run began that the schedule counts from.
+    pub fn last(&self) -> Timestamp {
+        match self.present {
+            0 => Timestamp(self.started),
+            present => Timestamp(present),
+        }
+    }
+}
+
+/// What is remembered of a job's drills between drills.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DrillRecord {
+    /// The job.
+    pub job: String,
+    /// When the last one began, nanoseconds since 1970.
+    pub started: i64,
+    /// When it ended.
+    pub finished: i64,
+    /// Whether everything proved itself.
+    pub success: bool,
+    /// What went wrong, one sentence.
+    pub error: Option<String>,
+    /// When one last passed; 0 if none did.
+    pub last_success: i64,
+    /// The measured recovery time of the last that passed, milliseconds.
+    pub milliseconds: u64,
+    /// Whether the last one was asked to stop before it was done.
+    pub interrupted: bool,
+}
+
 /// What is remembered of a source.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceRecord {
     /// Its newest snapshot.
     pub snapshot: String,
@@ -49,6 +89,7 @@ pub struct SourceRecord {
 
 /// What is remembered of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RepositoryRecord {
     /// Whether the last run left it as it should be.
     pub success: bool,
@@ -60,6 +101,34 @@ pub struct RepositoryRecord {
     pub bytes_uploaded: u64,
     /// When it was last read back, nanoseconds since 1970; 0 if never.
     pub verified: i64,
+    /// Its size at the end of the last run, bytes; 0 where that is not known.
+    pub bytes: u64,
+    /// Size to stay below, bytes; 0 where none is set.
+    pub bytes_max: u64,
+    /// What its disk has left, bytes; `None` for a bucket.
+    pub bytes_free: Option<u64>,
+}
+
+/// When a job is due by its schedule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobDue {
+    /// The job.
+    pub job: String,
+    /// Whether its schedule counts.
+    pub enabled: bool,
+    /// When it is due, or was; `None` without a time.
+    pub due: Option<Timestamp>,
+}
+
+/// Everything that is told of one configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// What jobs did.
+    pub jobs: Vec<JobRecord>,
+    /// What drills came to.
+    pub drills: Vec<DrillRecord>,
+    /// When jobs are due.
+    pub due: Vec<JobDue>,
 }
 
 struct Text {
@@ -105,15 +174,17 @@ fn yes(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
 
-/// The whole text for some jobs; names begin with `prefix` and `_`.
-pub fn text(prefix: &str, records: &[JobRecord], now: Timestamp) -> String {
+/// The whole text; names begin with `prefix` and `_`.
+pub fn text(prefix: &str, observed: &Observed, now: Timestamp) -> String {
     let mut text = Text {
         prefix: prefix.to_owned(),
         text: String::new(),
     };
-    jobs(&mut text, records);
-    sources(&mut text, records);
-    repositories(&mut text, records);
+    jobs(&mut text, &observed.jobs);
+    schedules(&mut text, &observed.due);
+    sources(&mut text, &observed.jobs);
+    repositories(&mut text, &observed.jobs);
+    drills(&mut text, &observed.drills);
     let full = format!("{prefix}_metrics_timestamp_seconds");
     let _ = writeln!(
         text.text,
@@ -225,6 +296,83 @@ fn repositories(text: &mut Text, records: &[JobRecord]) {
         "When the job last read back what it had written; 0 if never.",
         &each(|repository| seconds(repository.verified)),
     );
+    sizes(text, records);
+}
+
+/// By repository alone: several jobs may write to one, and the one that ran last knows best.
+fn sizes(text: &mut Text, records: &[JobRecord]) {
+    let mut newest: BTreeMap<&str, (i64, &RepositoryRecord)> = BTreeMap::new();
+    for job in records {
+        for (name, repository) in &job.repositories {
+            let known = newest.entry(name).or_insert((job.finished, repository));
+            if repository.bytes > 0 && (known.0 < job.finished || known.1.bytes == 0) {
+                *known = (job.finished, repository);
+            }
+        }
+    }
+    let each = |value: fn(&RepositoryRecord) -> Option<u64>| {
+        let samples = newest.iter().filter_map(|(name, (_, repository))| {
+            Some((vec![("repository", *name)], value(repository)? as f64))
+        });
+        samples.collect::<Vec<_>>()
+    };
+    text.family(
+        "repository_size_bytes",
+        "Size of the repository at the end of the last run that wrote to it.",
+        &each(|repository| Some(repository.bytes).filter(|bytes| *bytes > 0)),
+    );
+    text.family(
+        "repository_size_limit_bytes",
+        "Size that the repository is to stay below.",
+        &each(|repository| Some(repository.bytes_max).filter(|bytes| *bytes > 0)),
+    );
+    text.family(
+        "repository_free_bytes",
+        "What the disk of the repository had left at the end of the last run that wrote to it.",
+        &each(|repository| repository.bytes_free),
+    );
+}
+
+fn schedules(text: &mut Text, due: &[JobDue]) {
+    let each = |value: fn(&JobDue) -> Option<f64>| {
+        let samples = due.iter();
+        let samples =
+            samples.filter_map(|job| Some((vec![("job", job.job.as_str())], value(job)?)));
+        samples.collect::<Vec<_>>()
+    };
+    text.family(
+        "backup_enabled",
+        "Whether the schedule of the job counts.",
+        &each(|job| Some(yes(job.enabled))),
+    );
+    text.family(
+        "backup_due_timestamp_seconds",
+        "When the job is due next by its schedule; in the past, it was missed.",
+        &each(|job| Some(job.due?.seconds() as f64)),
+    );
+}
+
+fn drills(text: &mut Text, records: &[DrillRecord]) {
+    let each = |value: fn(&DrillRecord) -> f64| {
+        let samples = records.iter();
+        let samples = samples.map(|drill| (vec![("job", drill.job.as_str())], value(drill)));
+        samples.collect::<Vec<_>>()
+    };
+    text.family(
+        "drill_success",
+        "Whether everything that the last drill of the job restored proved itself.",
+        &each(|drill| yes(drill.success)),
+    );
+    text.family(
+        "last_drill_timestamp_seconds",
+        "When a drill of the job last passed; 0 if none did.",
+        &each(|drill| seconds(drill.last_success)),
+    );
+    text.family(
+        "drill_recovery_seconds",
+        "The recovery time that the last passed drill of the job measured.",
+        &each(|drill| drill.milliseconds as f64 / 1000.0),
+    );
 }
 
 #[cfg(test)]
@@ -248,7 +396,31 @@ mod tests {
             sources: BTreeMap::from([("db".to_owned(), source)]),
             ..JobRecord::default()
         };
-        let text = text("portal", &[record], Timestamp::from_seconds(9));
+        let local = RepositoryRecord {
+            bytes: 5 << 20,
+            bytes_max: 6 << 20,
+            ..RepositoryRecord::default()
+        };
+        let record = JobRecord {
+            repositories: BTreeMap::from([("local".to_owned(), local)]),
+            ..record
+        };
+        let drill = DrillRecord {
+            job: "nightly".to_owned(),
+            milliseconds: 1500,
+            ..DrillRecord::default()
+        };
+        let due = JobDue {
+            job: "nightly".to_owned(),
+            enabled: true,
+            due: Some(Timestamp::from_seconds(77)),
+        };
+        let observed = Observed {
+            jobs: vec![record],
+            drills: vec![drill],
+            due: vec![due],
+        };
+        let text = text("portal", &observed, Timestamp::from_seconds(9));
         for line in [
             "portal_backup_success{job=\"a\\\"b\"} 0",
             "portal_last_backup_timestamp{job=\"a\\\"b\"} 0",
@@ -258,8 +430,16 @@ mod tests {
             "portal_backup_timestamp_seconds{job=\"a\\\"b\",source=\"db\"} 1000000000",
             "portal_backup_source_success{job=\"a\\\"b\",source=\"db\"} 0",
             "portal_metrics_timestamp_seconds 9",
+            "portal_repository_size_bytes{repository=\"local\"} 5242880",
+            "portal_repository_size_limit_bytes{repository=\"local\"} 6291456",
+            "portal_drill_success{job=\"nightly\"} 0",
+            "portal_drill_recovery_seconds{job=\"nightly\"} 1.5",
+            "portal_backup_enabled{job=\"nightly\"} 1",
+            "portal_backup_due_timestamp_seconds{job=\"nightly\"} 77",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+        let none = "portal_repository_free_bytes";
+        assert!(!text.contains(none), "nothing is made up\n{text}");
     }
 }

@@ -4,12 +4,15 @@
 //! ends as many minutes later as they lay in it; those that come twice fire the first time, unless
 //! the schedule names every hour, which then means every hour that passes.
 
+pub mod agenda;
 mod calendar;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use parse::ScheduleError;
+pub use written::Timer;
 
 use crate::env::Timestamp;
 use jiff::tz::TimeZone;

@@ -10,7 +10,7 @@ use std::time::Duration;
 const TEXT_BYTES_MAX: usize = 200;
 
 /// Nothing runs more often than this.
-const INTERVAL_MIN: Duration = Duration::from_secs(60);
+pub(super) const INTERVAL_MIN: Duration = Duration::from_secs(60);
 
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
@@ -40,7 +40,11 @@ impl FromStr for Schedule {
         let fields = match lower.as_slice() {
             ["on-change"] => return Ok(Self::OnChange),
             ["every", rest @ ..] => return every(&rest.join(" ")),
-            ["hourly"] => "0 * * * *".to_owned(),
+            ["hourly" | "@hourly"] => "0 * * * *".to_owned(),
+            ["@daily" | "@midnight"] => "0 0 * * *".to_owned(),
+            ["@weekly"] => "0 0 * * 0".to_owned(),
+            ["@monthly"] => "0 0 1 * *".to_owned(),
+            ["@yearly" | "@annually"] => "0 0 1 1 *".to_owned(),
             ["daily", time] => format!("{} * * *", clock(time)?),
             ["weekly", day, time] => weekly(day, time)?,
             ["monthly", time] => format!("{} 1 * *", clock(time)?),

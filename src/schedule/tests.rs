@@ -37,6 +37,8 @@ fn words_and_fields_name_times_in_a_zone() {
     assert_eq!(next("daily 03:00"), "2026-11-25T22:00:00Z");
     assert_eq!(next("0 3 * * *"), "2026-11-25T22:00:00Z");
     assert_eq!(next("hourly"), "2026-11-25T09:00:00Z");
+    assert_eq!(next("@hourly"), "2026-11-25T09:00:00Z");
+    assert_eq!(next("@weekly"), "2026-11-28T19:00:00Z");
     assert_eq!(next("Sun 03:00"), "2026-11-28T22:00:00Z");
     assert_eq!(next("weekly sunday 3:00"), "2026-11-28T22:00:00Z");
     assert_eq!(next("0 3 * * 7"), "2026-11-28T22:00:00Z");

@@ -10,6 +10,7 @@ pub mod exclude;
 pub mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod recording;
+pub mod signal;
 pub mod sqlite;
 pub mod stream;
 

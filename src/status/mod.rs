@@ -2,8 +2,11 @@
 //!
 //! Silence is the healthy state: every finding says what is wrong with what, and what to do next.
 
+mod space;
 #[cfg(test)]
 mod tests;
+
+pub use space::{Room, room};
 
 use crate::env::Timestamp;
 use crate::selector::SKEW_SECONDS;
@@ -102,6 +105,10 @@ pub struct JobFacts {
     pub failures: u64,
     /// When it should have run, if that is over.
     pub missed: Option<Timestamp>,
+    /// Whether it has a schedule that does not count.
+    pub disabled: bool,
+    /// Why its last drill failed.
+    pub drill_error: Option<String>,
 }
 
 /// What is known of a repository.
@@ -317,8 +324,18 @@ fn judge_job(job: &JobFacts, now: Timestamp, findings: &mut Findings) {
     if let Some(missed) = job.missed {
         let late = elapsed(age(missed, now));
         let message = format!("it should have run {late} ago: its schedule does not fire");
-        let remedy = "look at cron or the timer that calls icecore run";
+        let remedy = "see that icecore daemon, the timer or cron is running";
         findings.add(Level::Attention, "missed", &job.name, message, remedy);
+    }
+    if job.disabled {
+        let message = "it is disabled: its schedule does not count".to_owned();
+        let remedy = "remove enabled = false from the job, or its schedule with it";
+        findings.add(Level::Attention, "disabled", &job.name, message, remedy);
+    }
+    if let Some(error) = &job.drill_error {
+        let message = format!("its last drill failed: {error}");
+        let remedy = format!("icecore drill --job {}", job.name);
+        findings.add(Level::NotSafe, "drill-failed", &job.name, message, remedy);
     }
 }
 
@@ -343,21 +360,17 @@ fn judge_repository(repository: &RepositoryFacts, findings: &mut Findings) {
             "icecore check --read-data",
         );
     }
-    if let Some(max) = repository.max_size.filter(|max| *max > 0) {
-        let percent = u128::from(repository.bytes) * 100 / u128::from(max);
-        let message = format!("{percent}% of its size is used");
-        let remedy = "shorter keep rules, icecore prune, or a larger max_size";
-        match percent {
-            95.. => findings.add(Level::NotSafe, "full", name, message, remedy),
-            80.. => findings.add(Level::Attention, "nearly-full", name, message, remedy),
-            _ => {}
-        }
+    let remedy = "shorter keep rules, icecore prune, or a larger max_size";
+    match space::room(repository.bytes, repository.max_size, None) {
+        Room::Short(message) => findings.add(Level::NotSafe, "full", name, message, remedy),
+        Room::Low(message) => findings.add(Level::Attention, "nearly-full", name, message, remedy),
+        Room::Enough => {}
     }
-    if let Some((free, whole)) = repository.disk
-        && free < whole / 20
-    {
-        let message = format!("its disk has {} left", crate::units::bytes(free));
-        let remedy = "make room there, shorter keep rules, icecore prune";
-        findings.add(Level::Attention, "disk", name, message, remedy);
+    let remedy = "make room there, shorter keep rules, icecore prune";
+    match space::room(0, None, repository.disk) {
+        Room::Short(message) | Room::Low(message) => {
+            findings.add(Level::Attention, "disk", name, message, remedy);
+        }
+        Room::Enough => {}
     }
 }

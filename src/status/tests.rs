@@ -107,6 +107,8 @@ fn jobs_and_repositories_are_judged_and_the_worst_comes_first() {
         error: Some("no such table".to_owned()),
         failures: 3,
         missed: Some(ago(5)),
+        disabled: true,
+        drill_error: Some("app.db: malformed".to_owned()),
     };
     let repository = |change: fn(&mut RepositoryFacts)| {
         let mut repository = RepositoryFacts {
@@ -136,11 +138,13 @@ fn jobs_and_repositories_are_judged_and_the_worst_comes_first() {
             "unreachable",
             "damaged",
             "full",
+            "drill-failed",
             "unreachable",
             "nearly-full",
             "disk",
             "failed",
-            "missed"
+            "missed",
+            "disabled"
         ]
     );
     let failed = found

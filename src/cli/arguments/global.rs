@@ -32,6 +32,16 @@ pub struct GlobalArguments {
     )]
     pub config: Option<PathBuf>,
 
+    /// A copy of the configuration file to read instead: paths still begin where --config is
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        hide = true,
+        requires = "config"
+    )]
+    pub config_copy: Option<PathBuf>,
+
     /// Where the disposable local cache lives [default: ~/.cache/icecore]
     #[arg(
         long,

@@ -51,6 +51,11 @@ pub enum Command {
     Status(commands::status::StatusArguments),
     /// List the jobs: when each ran, and when it runs next
     Jobs,
+    /// Run jobs and drills when they are due, until it is stopped
+    Daemon(commands::daemon::DaemonArguments),
+    /// Show or install what systemd, cron or Kubernetes need to run the jobs
+    #[command(subcommand)]
+    Schedule(commands::schedule::ScheduleCommand),
     /// Write, check, show or fetch the configuration of jobs
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
@@ -119,6 +124,8 @@ impl Command {
             Self::Run(_) => "run",
             Self::Status(_) => "status",
             Self::Jobs => "jobs",
+            Self::Daemon(_) => "daemon",
+            Self::Schedule(_) => "schedule",
             Self::Config(_) => "config",
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",

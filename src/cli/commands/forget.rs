@@ -214,12 +214,12 @@ fn planned<'o>(
     Ok(ForgetPlan::by_policy(&open.repository, &request)?)
 }
 
-/// Forgets by the rules of a job, and frees the space. Returns how many snapshots went.
+/// Forgets by the rules of a job, and frees the space if `prune`. Returns how many snapshots went.
 pub fn retain(
     invocation: &Invocation,
     open: &OpenRepository,
-    policy: &Policy,
-    filters: &Filters,
+    (policy, filters): (&Policy, &Filters),
+    prune: bool,
     dry_run: bool,
 ) -> CommandResult<u64> {
     let set = invocation.list_snapshots(&open.repository)?;
@@ -235,7 +235,7 @@ pub fn retain(
         return Ok(0);
     }
     let mode = Mode {
-        prune: true,
+        prune,
         force: false,
         dry_run,
     };

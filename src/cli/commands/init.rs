@@ -11,7 +11,8 @@ use crate::cli::place::Place;
 use crate::cli::rule_321::volatile;
 use crate::cli::second::End;
 use crate::cli::text;
-use crate::cli::unlock::{Prompt, refuse_inside};
+use crate::cli::unlock::{Prompt, refuse_inside, variable};
+use crate::config::cipher_of;
 use crate::crypto::{Argon2Parameters, Suite};
 use crate::env::{SystemClock, SystemEntropy};
 use crate::event::Ending;
@@ -134,7 +135,7 @@ pub fn run(invocation: &Invocation, arguments: &InitArguments) -> CommandResult<
     let new = NewStore::look(invocation, &place)?;
     let cost = arguments.cost.parameters()?;
     let like = like(invocation, arguments)?;
-    let suite = suite(arguments, like.as_ref());
+    let suite = suite(invocation, arguments, like.as_ref())?;
     if arguments.dry_run.dry_run {
         return would_create(invocation, suite, like.as_ref(), &place);
     }
@@ -236,11 +237,34 @@ fn like(
     Ok(Some(open))
 }
 
-fn suite(arguments: &InitArguments, like: Option<&OpenRepository>) -> Suite {
+fn suite(
+    invocation: &Invocation,
+    arguments: &InitArguments,
+    like: Option<&OpenRepository>,
+) -> CommandResult<Suite> {
     match (arguments.cipher, like) {
-        (Some(cipher), _) => cipher.suite(),
-        (None, Some(like)) => like.repository.suite(),
-        (None, None) => Suite::default(),
+        (Some(cipher), _) => Ok(cipher.suite()),
+        (None, Some(like)) => Ok(like.repository.suite()),
+        (None, None) => Ok(suite_of_variable(invocation)?.unwrap_or_default()),
+    }
+}
+
+/// What `BACKUP_CIPHER` asks for, of the environment or a file of the configuration.
+fn suite_of_variable(invocation: &Invocation) -> CommandResult<Option<Suite>> {
+    const NAME: &str = "BACKUP_CIPHER";
+    let set = variable(NAME).map(|(_, value)| value);
+    let of_file = || invocation.configuration().ok()??.variable(NAME);
+    let Some(value) = set.or_else(of_file) else {
+        return Ok(None);
+    };
+    let known = value.to_str().and_then(cipher_of);
+    let cipher = known.and_then(|name| Cipher::from_str(name, true).ok());
+    match cipher {
+        Some(cipher) => Ok(Some(cipher.suite())),
+        None => Err(
+            CommandError::usage(format!("{NAME} names no cipher that icecore has"))
+                .hint("set it to xchacha20-poly1305 or aes-256-gcm, or give --cipher"),
+        ),
     }
 }
 

@@ -15,16 +15,18 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
     let configuration = invocation.needed_configuration()?;
     let records = Records::open(invocation, &configuration)?;
     let now = invocation.now();
-    let head = ["JOB", "LAST RUN", "RESULT", "NEXT"];
+    let head = ["JOB", "LAST RUN", "BY", "RESULT", "NEXT"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (name, job) in &configuration.config.jobs {
         let zone = zone_of(invocation, &configuration.config, job);
         let record = records.of(name);
         let last = record.as_ref().map(|record| Timestamp(record.started));
-        let due = job.schedule.as_ref();
-        let due = due.and_then(|schedule| schedule.due(last, now, &zone));
+        let due = job.schedule.as_ref().filter(|_| job.enabled);
+        let counted = record.as_ref().map(|record| record.last());
+        let due = due.and_then(|schedule| schedule.due(counted, now, &zone));
         let next = match (&job.schedule, due) {
             (None, _) => "by hand".to_owned(),
+            _ if !job.enabled => "disabled".to_owned(),
             (Some(Schedule::OnChange), _) => "on change".to_owned(),
             (Some(_), None) => "never".to_owned(),
             (Some(_), Some(due)) if due <= now => "overdue".to_owned(),
@@ -37,9 +39,13 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
                 Some(error) => format!("FAILED: {}", text::line(error)),
             },
         };
+        let by = record
+            .as_ref()
+            .map_or("-", |record| record.trigger.as_str());
         rows.push(vec![
             name.clone(),
             last.map_or_else(|| "-".to_owned(), |last| text::moment(last, now, &zone)),
+            by.to_owned(),
             result,
             next,
         ]);
@@ -49,6 +55,8 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
                 "job": name,
                 "last_run": last.map(Timestamp::to_rfc3339),
                 "ok": record.as_ref().map(|record| record.success),
+                "trigger": record.as_ref().map(|record| &record.trigger),
+                "enabled": job.enabled,
                 "error": record.as_ref().and_then(|record| record.error.clone()),
                 "schedule": job.schedule.as_ref().map(ToString::to_string),
                 "next": due.map(Timestamp::to_rfc3339),

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Fewest digits that name a session.
 const DIGITS_MIN: usize = 8;
 
+/// How long running backups are waited for where space is short.
+const WAIT_FOR_SPACE: Duration = Duration::from_secs(300);
+
 /// Options of `prune`.
 #[derive(Debug, Default, Args)]
 pub struct PruneArguments {
@@ -109,6 +112,17 @@ fn no_session(name: &str, open: &[SessionId]) -> CommandError {
     match names.is_empty() {
         true => error.hint("no session is open: leave --fence-writer out"),
         false => error.hint(format!("open are {}", names.join(", "))),
+    }
+}
+
+impl PruneArguments {
+    /// As where space is short: leaves no waste, and does not wait long.
+    pub fn for_space() -> Self {
+        Self {
+            max_unused: parse_percent("0%").ok(),
+            wait: Some(WAIT_FOR_SPACE),
+            ..Self::default()
+        }
     }
 }
 

@@ -39,7 +39,7 @@ fn golden_messages() {
         ),
         (
             "colour = 1",
-            "1:1: unknown key \"colour\" in [job.nightly]; it is one of check, drill, goals, keep, kind, prune_by, repositories, restore, retry, schedule, sources, timeout, timezone, verify",
+            "1:1: unknown key \"colour\" in [job.nightly]; it is one of check, drill, enabled, goals, keep, kind, prune_by, repositories, restore, retry, schedule, sources, timeout, timezone, verify",
         ),
         (
             "schedule = \"daily 13am\"",

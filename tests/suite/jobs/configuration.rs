@@ -35,11 +35,8 @@ fn what_is_right_shows_when_its_jobs_run() {
     assert!(next.ends_with("T22:00:00Z"), "three in Almaty: {next}");
     let remarks = summary["remarks"].as_array().unwrap();
     let remarks: Vec<&str> = remarks.iter().filter_map(|one| one.as_str()).collect();
-    assert_eq!(remarks.len(), 2, "no daemon, one copy only: {remarks:?}");
-    assert!(
-        remarks[0].contains("does not start jobs by itself"),
-        "{remarks:?}"
-    );
+    assert_eq!(remarks.len(), 1, "one copy only: {remarks:?}");
+    assert!(remarks[0].contains("one copy only"), "{remarks:?}");
     let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
     let told = "[notify.ops]\non = [\"critical\"]\nkind = \"command\"\ncommand = [\"true\"]\n";
     world.write("icecore.toml", format!("{text}{told}"));
@@ -137,4 +134,58 @@ fn the_configuration_is_kept_once_and_comes_back_in_an_empty_home() {
         "t",
     ];
     world.run(&latest).expect(0);
+}
+
+#[test]
+fn variables_of_older_scripts_count_before_the_file_or_say_why_not() {
+    let mut world = world("keep = { days = 14 }");
+    let key = world.path("host.key").display().to_string();
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    world.write(
+        "icecore.toml",
+        text.replace("key = { file = \"host.key\" }\n", ""),
+    );
+    world.run(&["run", "nightly"]).expect(12);
+    world.set("BACKUP_ENCRYPTION_KEY", &key);
+    world.set("BACKUP_RETENTION_DAYS", "30");
+    world.set("BACKUP_DIR", "/tmp/backups");
+    world.set("BACKUP_EMAIL_NOTIFICATIONS", "ops@example.org");
+    world.set("DATABASE_URL", "postgres://app:sesame@db/app");
+    let shown = world.run(&["config", "show"]).expect(0).stdout;
+    for part in [
+        &format!("# BACKUP_ENCRYPTION_KEY: key of repository.local: file {key}\n")[..],
+        "# BACKUP_RETENTION_DAYS: keep = { days = 30 } of job.nightly\n",
+        "# BACKUP_DIR: DOES NOT COUNT: what lies in /tmp/ is gone",
+        "# DATABASE_URL: DOES NOT COUNT: no source takes it",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(!shown.contains("sesame"), "{shown}");
+    let checked = world.run(&["config", "check"]).expect(5);
+    let told = "BACKUP_EMAIL_NOTIFICATIONS is set and does not count: a server and a sender";
+    assert!(checked.stderr.contains(told), "{}", checked.stderr);
+    let run = world.run(&["run", "nightly"]).expect(0);
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    assert!(!run.stderr.contains("DATABASE_URL"), "{}", run.stderr);
+    world.set("BACKUP_CIPHER", "AES-256-CBC");
+    let cbc = world.run(&["repo", "init", "-r", "./second", "--key-file", "host.key"]);
+    assert!(
+        cbc.expect(2)
+            .stderr
+            .contains("BACKUP_CIPHER names no cipher")
+    );
+    world.set("BACKUP_CIPHER", "AES-256-GCM");
+    let made = [
+        "repo",
+        "init",
+        "-r",
+        "./second",
+        "--key-file",
+        "host.key",
+        "--json",
+    ];
+    assert_eq!(
+        world.run(&made).expect(0).summary()["cipher"],
+        "aes-256-gcm"
+    );
 }

@@ -2,7 +2,11 @@
 //! The configuration and its jobs, through the program.
 
 mod configuration;
+mod daemon;
+mod monitoring;
 mod runs;
+mod schedule;
+mod space;
 mod status;
 
 use crate::cli::TestEnvironment;

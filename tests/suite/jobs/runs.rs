@@ -332,3 +332,51 @@ fn a_run_that_takes_too_long_is_ended_and_says_so() {
     );
     assert_eq!(metric(&world, "portal_backup_success"), "0");
 }
+
+#[test]
+fn a_back_fill_tells_commands_the_day_in_the_zone_of_the_job() {
+    let world = world("verify = \"none\"");
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    let dated = text.replace(
+        "[\"printenv\", \"TOKEN\"]",
+        "[\"printenv\", \"ICECORE_DATE\"]",
+    );
+    world.write("icecore.toml", dated);
+    // Late in the evening in UTC, tomorrow in Almaty.
+    let moment = "2026-01-04T22:00+00:00";
+    world.run(&["run", "nightly", "--date", moment]).expect(0);
+    let cat = |snapshot: &str| {
+        let words = ["cat", snapshot, "-r", "local", "--source", "exec:dump.txt"];
+        world.run(&words).expect(0).stdout
+    };
+    assert_eq!(cat("latest:dump.txt"), "2026-01-05\n");
+    world
+        .run(&["run", "nightly", "--date", "2026-01-07"])
+        .expect(0);
+    assert_eq!(cat("latest:dump.txt"), "2026-01-07\n");
+    let listed = world
+        .run(&["snapshots", "-r", "local", "--json"])
+        .expect(0)
+        .objects();
+    let dump = listed
+        .iter()
+        .rfind(|one| one["source"] == "exec:dump.txt")
+        .unwrap();
+    assert!(
+        dump["taken"].as_str().unwrap().starts_with("2026-01-0"),
+        "{dump}"
+    );
+    let text = fs::read_to_string(world.path("icecore.toml")).unwrap();
+    world.write(
+        "icecore.toml",
+        format!("{text}\n[job.care]\nkind = \"prune\"\nrepositories = [\"local\"]\n"),
+    );
+    let refused = world
+        .run(&["run", "care", "--date", "2026-01-05"])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("takes no snapshots"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -6,7 +6,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::config::{Config, Job, RestorePlan};
+use crate::config::{Config, Job, Override, RestorePlan};
 use crate::schedule::Schedule;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -46,6 +46,16 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
         if job.keep.is_none() {
             remarks.push(format!("job.{name}: no keep: nothing is ever forgotten"));
         }
+        let is_seen = |source: &String| {
+            let source = config.sources.get(source);
+            source.is_some_and(|source| source.kind.shows_changes())
+        };
+        if job.schedule == Some(Schedule::OnChange) && !job.sources.iter().all(is_seen) {
+            remarks.push(format!(
+                "job.{name}: on-change sees changes of files, SQLite and env_files only, and one of its \
+                 sources is none of these"
+            ));
+        }
         if job.repositories.len() < 2 {
             remarks.push(format!(
                 "job.{name}: one copy only; 3-2-1 wants a second place"
@@ -67,23 +77,19 @@ fn not_done(config: &Config) -> Vec<String> {
             "send notices; watch the exit code and the metrics",
         );
     }
-    if config.observe.listen.is_some() {
-        say(
-            "observe.listen",
-            "serve metrics; write them to a file with metrics = …",
-        );
-    }
     for (name, job) in &config.jobs {
-        if job.schedule.is_some() {
-            let what = "start jobs by itself; let cron or a timer call icecore run";
-            say(&format!("job.{name}.schedule"), what);
-        }
         if job.restore != RestorePlan::default() {
             let what = "stop and start services around a restore; do that by hand";
             say(&format!("job.{name}.restore"), what);
         }
     }
     not_done
+}
+
+/// Variables of the environment that change what the file says.
+fn counting(configuration: &Configuration) -> impl Iterator<Item = &Override> {
+    let all = configuration.overrides.all.iter();
+    all.filter(|one| one.counts)
 }
 
 /// Says whether the file can be meant. Exit code 5 where something needs attention.
@@ -111,6 +117,7 @@ pub fn check(invocation: &Invocation) -> CommandResult<Report> {
         };
         let when = match (&job.schedule, next) {
             (None, _) => "by hand only".to_owned(),
+            _ if !job.enabled => "disabled".to_owned(),
             (Some(Schedule::OnChange), _) => "when a source changes".to_owned(),
             (Some(schedule), None) => format!("{schedule}: never"),
             (Some(schedule), Some(next)) => {
@@ -124,7 +131,14 @@ pub fn check(invocation: &Invocation) -> CommandResult<Report> {
             "next": next.map(|next| next.to_rfc3339()),
         }));
     }
-    let remarks = remarks(&configuration);
+    for one in counting(&configuration) {
+        output.line(&format!("  {}   {}", one.variable, one.effect));
+    }
+    let mut remarks = remarks(&configuration);
+    let refused = configuration.overrides.all.iter().filter(|one| !one.counts);
+    remarks.extend(
+        refused.map(|one| format!("{} is set and does not count: {}", one.variable, one.effect)),
+    );
     for remark in &remarks {
         invocation.ui.warn_line(&format!("! {remark}"));
     }
@@ -147,6 +161,15 @@ pub fn show(invocation: &Invocation) -> CommandResult<Report> {
     for line in configuration.text.lines() {
         output.line(line);
     }
+    let overrides = &configuration.overrides.all;
+    if !overrides.is_empty() {
+        output.line("");
+        output.line("# From the environment or env_files, which count before the file:");
+    }
+    for one in overrides {
+        let verb = if one.counts { "" } else { "DOES NOT COUNT: " };
+        output.line(&format!("# {}: {verb}{}", one.variable, one.effect));
+    }
     let repositories = configuration.config.repositories.iter();
     let repositories: Vec<_> = repositories
         .map(|(name, repository)| {
@@ -160,5 +183,8 @@ pub fn show(invocation: &Invocation) -> CommandResult<Report> {
         "repositories": repositories,
         "sources": configuration.config.sources.keys().collect::<Vec<_>>(),
         "jobs": configuration.config.jobs.keys().collect::<Vec<_>>(),
+        "environment": overrides.iter().map(|one| json!({
+            "variable": one.variable, "counts": one.counts, "effect": one.effect,
+        })).collect::<Vec<_>>(),
     })))
 }

@@ -4,14 +4,16 @@ mod scratch;
 mod trial;
 
 use crate::cli::arguments::selection::SelectionArguments;
-use crate::cli::commands::run::identities;
-use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::commands::config::zone_of;
+use crate::cli::commands::run::{Records, identities, write_metrics};
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::config::Drill;
+use crate::env::Timestamp;
 use crate::event::{Activity, Ending, Status, Subject};
 use crate::format::protocol::{Proof, ProofKind};
 use crate::repository::{Need, Snapshot};
@@ -62,6 +64,72 @@ struct Attempt<'s> {
 
 /// Tries restores. Exit code 6 if one does not prove itself.
 pub fn run(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult<Report> {
+    let name = match (&arguments.snapshot, arguments.selection.job.as_slice()) {
+        (None, [name]) if !arguments.dry_run => name,
+        _ => return drill(invocation, arguments),
+    };
+    let configuration = invocation.needed_configuration()?;
+    let job = configuration.job(name)?;
+    let records = Records::open(invocation, &configuration)?;
+    let busy = format!("job {name} is being drilled already");
+    let _drilling = records.claim_own(&format!("{name}.drilling"), &busy)?;
+    let started = invocation.now();
+    let mut own = match (&invocation.global.repo, job.repositories.first()) {
+        (None, Some(first)) => invocation.with_repository(first),
+        _ => invocation.clone(),
+    };
+    own.zone = zone_of(invocation, &configuration.config, job);
+    let result = drill(&own, arguments).map_err(|error| match invocation.cancel.is_cancelled() {
+        true => crate::monitor::Interrupted.into(),
+        false => error,
+    });
+    remember(&records, (name, started, invocation.now()), &result)?;
+    write_metrics(invocation, &configuration, &records)?;
+    result
+}
+
+/// Writes down what came of a job's drill, for its schedule, `status` and metrics.
+fn remember(
+    records: &Records,
+    (job, started, finished): (&str, Timestamp, Timestamp),
+    result: &CommandResult<Report>,
+) -> CommandResult<()> {
+    let mut record = records.drill_of(job).unwrap_or_default();
+    record.job = job.to_owned();
+    (record.started, record.finished) = (started.0, finished.0);
+    record.interrupted = false;
+    record.error = match result {
+        Ok(report) if report.exit == Exit::Done => None,
+        Ok(report) => Some(failures(report)),
+        Err(error) => {
+            record.interrupted = error.kind == ErrorKind::Interrupted;
+            Some(error.message())
+        }
+    };
+    record.success = record.error.is_none();
+    if let (true, Ok(report)) = (record.success, result) {
+        record.last_success = finished.0;
+        let drills = report.summary.get("drills").and_then(Value::as_array);
+        let each = drills.into_iter().flatten();
+        let seconds = each.filter_map(|drill| drill["rto_seconds"].as_f64());
+        record.milliseconds = (seconds.sum::<f64>() * 1000.0) as u64;
+    }
+    records.remember_drill(&record)
+}
+
+/// What did not prove itself, in one sentence.
+fn failures(report: &Report) -> String {
+    let drills = report.summary.get("drills").and_then(Value::as_array);
+    let told = drills.into_iter().flatten().filter_map(|drill| {
+        let failures = drill["failures"].as_array()?;
+        let first = failures.first()?.as_str()?;
+        let source = drill["source"].as_str().unwrap_or_default();
+        Some(format!("{}: {first}", text::short_source(source)))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+fn drill(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult<Report> {
     let (job, queries, command) = configured(invocation, arguments)?;
     let open = invocation.open_repository_to(Need::Read, "drill")?;
     let set = invocation.list_snapshots(&open.repository)?;

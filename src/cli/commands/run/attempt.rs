@@ -3,7 +3,8 @@
 use crate::archiver::{Parent, Taken};
 use crate::check::{CheckOptions, ReadData};
 use crate::cli::commands::check::{are_whole, check_and_prove};
-use crate::cli::commands::run::{Run, captures, copies, maintain, sources};
+use crate::cli::commands::run::space::{self, Space};
+use crate::cli::commands::run::{Records, Run, captures, copies, maintain, sources};
 use crate::cli::commands::snapshot::capture::{
     Captured, Common, capture, host_name, warn_same_disk,
 };
@@ -96,6 +97,9 @@ pub(super) fn attempt(
 ) -> CommandResult<Done> {
     let mut done = Done::new();
     let opened = open_all(run, limited, job, &mut done)?;
+    for opened in &opened {
+        make_room(run, opened, job, &mut done)?;
+    }
     if captures(job) {
         let Some(first) = opened.first() else {
             return Err(CommandError::failed("none of its repositories is there"));
@@ -111,7 +115,51 @@ pub(super) fn attempt(
         }
         look_after(run, opened, name, job, &mut done)?;
     }
+    for opened in &opened {
+        measure(run, opened, &mut done);
+    }
     Ok(done)
+}
+
+/// Makes room where it is short, before more is written. What could not be done is told, and the run
+/// goes on: a snapshot that is not taken is worse.
+fn make_room(run: &Run<'_>, opened: &Opened, job: &Job, done: &mut Done) -> CommandResult<()> {
+    if run.dry_run {
+        return Ok(());
+    }
+    let pruner = job.prune_by.get(&opened.name).map(String::as_str);
+    let made = space::make_room(&opened.invocation, run.configuration, opened, pruner);
+    opened.invocation.cancel.check()?;
+    match made {
+        Ok(space::Made::Enough) => {}
+        Ok(space::Made::Low(warning)) => {
+            opened.invocation.ui.warn(&warning);
+            done.warnings.push(warning);
+        }
+        Ok(space::Made::Short(problem)) => {
+            opened.invocation.ui.warn(&problem);
+            done.fail(Exit::Attention, problem);
+        }
+        Err(error) => {
+            let error = error.within(&format!("no room was made in {}", opened.name));
+            opened.invocation.ui.error(&error);
+            done.fail(Exit::Attention, error.message());
+        }
+    }
+    Ok(())
+}
+
+/// Notes how large a repository is now; one that cannot be measured has other troubles that are told.
+fn measure(run: &Run<'_>, opened: &Opened, done: &mut Done) {
+    let Some(record) = done.repositories.get_mut(&opened.name) else {
+        return;
+    };
+    if let (false, Ok(space)) = (run.dry_run, Space::look(&opened.open)) {
+        let configured = run.configuration.config.repositories.get(&opened.name);
+        record.bytes = space.bytes;
+        record.bytes_max = configured.and_then(|one| one.max_size).unwrap_or(0);
+        record.bytes_free = space.disk.map(|(free, _)| free);
+    }
 }
 
 /// Opens what can be opened. One that may be absent is told and passed by.
@@ -186,7 +234,8 @@ fn capture_into(
     let configuration = into.invocation.needed_configuration()?;
     let (mut names, mut plans) = (Vec::new(), Vec::new());
     let mut first_error = None;
-    for (source, plan) in sources::plans(&into.invocation, &configuration, job) {
+    let day = run.captured.unwrap_or_else(|| into.invocation.now());
+    for (source, plan) in sources::plans(&into.invocation, &configuration, job, day) {
         match plan {
             Ok(plan) => {
                 names.push(source);
@@ -228,7 +277,7 @@ fn capture_into(
         written: into.invocation.now().0,
         milliseconds: milliseconds(started),
         bytes_uploaded: captured.bytes_uploaded,
-        verified: 0,
+        ..RepositoryRecord::default()
     };
     tell(&names, &captured, done)?;
     verify_taken(into, &index, job, &captured, &mut written, done)?;
@@ -332,6 +381,8 @@ fn look_after(
     job: &Job,
     done: &mut Done,
 ) -> CommandResult<()> {
+    let records = Records::open(&opened.invocation, run.configuration)?;
+    let _care = records.claim_care(&opened.name, &opened.invocation)?;
     let maintained = maintain::maintain(&opened.invocation, &opened.open, (name, job), run.dry_run);
     opened.invocation.cancel.check()?;
     match maintained {

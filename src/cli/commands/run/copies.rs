@@ -93,6 +93,6 @@ fn copy_missing(first: &Opened, other: &Opened, job_name: &str) -> CommandResult
         written: other.invocation.now().0,
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         bytes_uploaded: report.bytes_stored,
-        verified: 0,
+        ..RepositoryRecord::default()
     })
 }

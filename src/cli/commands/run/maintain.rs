@@ -52,14 +52,18 @@ fn retain(
         )
         .hint("let a job with kind = \"prune\" on another host do it, and name that in prune_by"));
     }
-    let filters = Filters {
+    forget::retain(invocation, open, (policy, &own(name, job)), true, dry_run)
+}
+
+/// What a job's rules look at.
+pub(super) fn own(name: &str, job: &Job) -> Filters {
+    Filters {
         jobs: match captures(job) {
             true => vec![name.to_owned()],
             false => Vec::new(),
         },
         ..Filters::default()
-    };
-    forget::retain(invocation, open, policy, &filters, dry_run)
+    }
 }
 
 /// Reads back what is due.

@@ -5,21 +5,29 @@ mod copies;
 mod maintain;
 mod record;
 mod sources;
+mod space;
 
+use crate::claim::Claim;
 use crate::cli::commands::config::zone_of;
 use crate::cli::configuration::Configuration;
-use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
 use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Report, error_object};
+use crate::codec::Effort;
 use crate::config::{Job, JobKind};
+use crate::env::Timestamp;
+use crate::metrics::{JobDue, Observed};
+use crate::schedule::agenda::Trigger;
 use crate::store::Pacing;
 use attempt::{Done, attempt};
 use clap::Args;
-pub use record::Records;
+use record::prefix;
+pub use record::{Ran, Records};
 use serde_json::{Value, json};
-pub use sources::identities;
+pub use sources::{identities, plans};
+pub use space::Space;
 use std::time::{Duration, Instant};
 
 /// Longest wait between two attempts.
@@ -32,11 +40,12 @@ pub struct RunArguments {
     #[arg(id = "job_names", value_name = "JOB", required_unless_present = "all")]
     jobs: Vec<String>,
 
-    /// All jobs of the configuration, one after the other
+    /// All jobs of the configuration that are not disabled, one after the other
     #[arg(long, conflicts_with = "job_names")]
     all: bool,
 
-    /// Record this time instead of now: a back-fill, such as 2026-11-01
+    /// Record this time instead of now, in the zone of each job: a back-fill, such as 2026-11-01.
+    /// Commands that are sources find the day in ICECORE_DATE, with or without this
     #[arg(long, value_name = "TIME")]
     date: Option<String>,
 
@@ -44,29 +53,56 @@ pub struct RunArguments {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    /// What to record as the reason of the run: hand, schedule, catch-up, on-change or back-fill
+    /// [default: hand, or back-fill with --date]
+    #[arg(long, value_name = "NAME", value_parser = trigger)]
+    trigger: Option<Trigger>,
+
     /// Does nothing: a run by hand is always now
     #[arg(long, hide = true)]
     now: bool,
 }
 
+fn trigger(text: &str) -> Result<Trigger, String> {
+    let found = Trigger::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, trigger)| *trigger).ok_or_else(|| {
+        let names = Trigger::ALL.map(|(name, _)| name);
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
 /// Runs jobs, one after the other. One that fails does not stop the next.
 pub fn run(invocation: &Invocation, arguments: &RunArguments) -> CommandResult<Report> {
     let configuration = invocation.needed_configuration()?;
-    let captured = super::snapshot::captured(invocation, arguments.date.as_deref())?;
+    configuration.tell_overrides(invocation);
     let mut jobs = Vec::new();
-    for name in chosen(&configuration, arguments) {
+    for name in chosen(invocation, &configuration, arguments) {
         let job = configuration.job(&name)?;
-        jobs.push((name, job));
+        if arguments.date.is_some() && !captures(job) {
+            return Err(CommandError::usage(format!(
+                "job {name} looks after repositories and takes no snapshots: it has no date"
+            ))
+            .hint("leave --date out, or the job"));
+        }
+        let mut zoned = invocation.clone();
+        zoned.zone = zone_of(invocation, &configuration.config, job);
+        let captured = super::snapshot::captured(&zoned, arguments.date.as_deref())?;
+        jobs.push((name, job, captured));
     }
-    let run = Run {
-        invocation,
-        configuration: &configuration,
-        captured,
-        dry_run: arguments.dry_run,
+    let usual = match arguments.date {
+        Some(_) => Trigger::BackFill,
+        None => Trigger::Hand,
     };
     let mut outcomes = Vec::new();
     let mut worst = Exit::Done;
-    for (name, job) in jobs {
+    for (name, job, captured) in jobs {
+        let run = Run {
+            invocation,
+            configuration: &configuration,
+            captured,
+            trigger: arguments.trigger.unwrap_or(usual),
+            dry_run: arguments.dry_run,
+        };
         let (exit, fields) = run.job(&name, job)?;
         worst = worse(worst, exit);
         invocation.output.object("ran", fields.clone());
@@ -78,11 +114,24 @@ pub fn run(invocation: &Invocation, arguments: &RunArguments) -> CommandResult<R
     Ok(Report::with(json!({ "dry_run": arguments.dry_run, "jobs": outcomes })).exit(worst))
 }
 
-fn chosen(configuration: &Configuration, arguments: &RunArguments) -> Vec<String> {
-    match arguments.all {
-        true => configuration.config.jobs.keys().cloned().collect(),
-        false => arguments.jobs.clone(),
+fn chosen(
+    invocation: &Invocation,
+    configuration: &Configuration,
+    arguments: &RunArguments,
+) -> Vec<String> {
+    if !arguments.all {
+        return arguments.jobs.clone();
     }
+    let (enabled, disabled): (Vec<_>, Vec<_>) = configuration
+        .config
+        .jobs
+        .iter()
+        .partition(|(_, job)| job.enabled);
+    for (name, _) in disabled {
+        let said = format!("job {name} is disabled in the configuration, and left out");
+        invocation.ui.warn_line(&said);
+    }
+    enabled.into_iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// A failure weighs more than something left out, that more than nothing.
@@ -97,11 +146,12 @@ fn worse(a: Exit, b: Exit) -> Exit {
     if weight(b) > weight(a) { b } else { a }
 }
 
-/// What all jobs of one call have in common.
+/// A job that is run.
 struct Run<'a> {
     invocation: &'a Invocation,
     configuration: &'a Configuration,
-    captured: Option<crate::env::Timestamp>,
+    captured: Option<Timestamp>,
+    trigger: Trigger,
     dry_run: bool,
 }
 
@@ -114,33 +164,63 @@ impl Run<'_> {
             return Ok((done.exit, done.fields(name)));
         }
         let records = Records::open(invocation, self.configuration)?;
-        let _running = records.claim(name)?;
+        let _claims = match self.claim(&records, name, job) {
+            Ok(claims) => claims,
+            Err(error) if error.kind == ErrorKind::Refused => return Ok(self.failed(name, &error)),
+            Err(error) => return Err(error),
+        };
         let started = invocation.now();
         let limited = self.limited(job);
         let result = self.attempts(&limited, name, job);
-        let result = result.map_err(|error| match limited.cancel.is_over() {
-            true => CommandError::failed("it took longer than the job's timeout allows")
-                .hint("nothing that was saved is harmed; give it more time"),
-            false => error,
-        });
-        let finished = invocation.now();
-        records.remember(name, (started, finished), &result)?;
-        self.write_metrics(&records)?;
+        // Whatever it broke: the cause is the request to stop.
+        let is_stopped = limited.cancel.is_cancelled()
+            && !matches!(&result, Ok(done) if done.problem().is_none());
+        let result = match is_stopped {
+            false => result,
+            true if limited.cancel.is_over() => Err(CommandError::failed(
+                "it took longer than the job's timeout allows",
+            )
+            .hint("nothing that was saved is harmed; give it more time")),
+            true => Err(crate::monitor::Interrupted.into()),
+        };
+        let ran = Ran {
+            started,
+            finished: invocation.now(),
+            trigger: self.trigger,
+        };
+        records.remember(name, ran, &result)?;
+        write_metrics(invocation, self.configuration, &records)?;
         Ok(match result {
             Ok(done) => (done.exit, done.fields(name)),
-            Err(error) => {
-                let error = error.within(&format!("job {name}"));
-                invocation.ui.error(&error);
-                let fields = json!({ "job": name, "ok": false, "error": error_object(&error) });
-                (error.kind.exit(), fields)
-            }
+            Err(error) => self.failed(name, &error),
         })
+    }
+
+    /// The job and its sources, for this run alone.
+    fn claim(&self, records: &Records, name: &str, job: &Job) -> CommandResult<Vec<Claim>> {
+        let mut claims = vec![records.claim(name)?];
+        claims.extend(records.claim_sources(&identities(self.configuration, job))?);
+        Ok(claims)
+    }
+
+    /// Tells of a run that came to nothing.
+    fn failed(&self, name: &str, error: &CommandError) -> (Exit, Value) {
+        let error = error.within(&format!("job {name}"));
+        self.invocation.ui.error(&error);
+        let fields = json!({ "job": name, "ok": false, "error": error_object(&error) });
+        (error.kind.exit(), fields)
     }
 
     /// The same invocation in the job's zone, which ends by itself when the job's time is over.
     fn limited(&self, job: &Job) -> Invocation {
         let mut limited = self.invocation.clone();
         limited.zone = zone_of(self.invocation, &self.configuration.config, job);
+        let effort = self.configuration.overrides.compression.as_ref();
+        if let (Effort::Auto, Some(Ok(effort))) =
+            (limited.global.compression, effort.map(|text| text.parse()))
+        {
+            limited.global.compression = effort;
+        }
         let until = job
             .timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
@@ -169,19 +249,47 @@ impl Run<'_> {
             wait = wait.saturating_mul(2).min(WAIT_MAX);
         }
     }
+}
 
-    fn write_metrics(&self, records: &Records) -> CommandResult<()> {
-        let observe = &self.configuration.config.observe;
-        let Some(path) = &observe.metrics else {
-            return Ok(());
-        };
-        let path = self.configuration.resolved(path);
-        let prefix = observe.prefix.clone();
-        let prefix = prefix.unwrap_or_else(|| record::prefix(self.configuration.name()));
-        let all = records.all(&self.configuration.config);
-        let text = crate::metrics::text(&prefix, &all, self.invocation.now());
-        write_whole(&path, text.as_bytes(), 0o644)
-    }
+/// What is known of all jobs, in Prometheus' text format.
+pub fn metrics_text(
+    invocation: &Invocation,
+    configuration: &Configuration,
+    records: &Records,
+) -> String {
+    let config = &configuration.config;
+    let own = config.observe.prefix.clone();
+    let prefix = own.unwrap_or_else(|| prefix(configuration.name()));
+    let now = invocation.now();
+    let due = config.jobs.iter().map(|(name, job)| {
+        let zone = zone_of(invocation, config, job);
+        let last = records.of(name).map(|record| record.last());
+        let schedule = job.schedule.as_ref().filter(|_| job.enabled);
+        JobDue {
+            job: name.clone(),
+            enabled: job.enabled,
+            due: schedule.and_then(|schedule| schedule.due(last, now, &zone)),
+        }
+    });
+    let observed = Observed {
+        jobs: records.all(config),
+        drills: records.all_drills(config),
+        due: due.collect(),
+    };
+    crate::metrics::text(&prefix, &observed, now)
+}
+
+/// Writes the metrics where the configuration wants them, if it does.
+pub fn write_metrics(
+    invocation: &Invocation,
+    configuration: &Configuration,
+    records: &Records,
+) -> CommandResult<()> {
+    let Some(path) = &configuration.config.observe.metrics else {
+        return Ok(());
+    };
+    let text = metrics_text(invocation, configuration, records);
+    write_whole(&configuration.resolved(path), text.as_bytes(), 0o644)
 }
 
 /// Whether trying again can help: not against a wrong key or a mistake in the file.
@@ -193,6 +301,6 @@ fn can_pass(error: &CommandError) -> bool {
 }
 
 /// Whether a job takes snapshots.
-fn captures(job: &Job) -> bool {
+pub fn captures(job: &Job) -> bool {
     job.kind == JobKind::Backup
 }

@@ -7,24 +7,29 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::text;
 use crate::config::{Job, Source, SourceKind};
+use crate::env::Timestamp;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The plans of a job's sources, each with its name in the file. One that cannot be planned does not
-/// stop the others.
+/// Where a command finds the day that it is to save, in the zone of the job.
+const DATE_VARIABLE: &str = "ICECORE_DATE";
+
+/// The plans of a job's sources as of a day, each with its name in the file. One that cannot be planned
+/// does not stop the others.
 pub fn plans<'i>(
     invocation: &'i Invocation,
     configuration: &'i Arc<Configuration>,
     job: &Job,
+    day: Timestamp,
 ) -> Vec<(String, CommandResult<Plan<'i>>)> {
     let sources = job.sources.iter().filter_map(|name| {
         let source = configuration.config.sources.get(name)?;
         Some((name, source))
     });
     let plans = sources.map(|(name, source)| {
-        let plan = plan_of(invocation, configuration, source);
+        let plan = plan_of(invocation, configuration, source, day);
         (name.clone(), plan.map(|plan| dressed(plan, source)))
     });
     plans.collect()
@@ -51,6 +56,7 @@ fn plan_of<'i>(
     invocation: &'i Invocation,
     configuration: &'i Arc<Configuration>,
     source: &'i Source,
+    day: Timestamp,
 ) -> CommandResult<Plan<'i>> {
     match &source.kind {
         SourceKind::Sqlite { path, compact } => {
@@ -81,12 +87,10 @@ fn plan_of<'i>(
         }
         SourceKind::Command { command, file } => {
             let words = command.iter().map(OsString::from).collect();
-            Ok(plan::command(
-                invocation,
-                file,
-                words,
-                configuration.variables(),
-            ))
+            let mut variables = configuration.variables();
+            let local = day.to_jiff().to_zoned(invocation.zone.clone()).date();
+            variables.push((DATE_VARIABLE.into(), local.to_string().into()));
+            Ok(plan::command(invocation, file, words, variables))
         }
         SourceKind::Environment { names } => {
             let configuration = Arc::clone(configuration);

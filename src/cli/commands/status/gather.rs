@@ -1,7 +1,7 @@
 //! What `status` judges: read from the repositories, the configuration, and this host's records.
 
 use crate::cli::commands::config::zone_of;
-use crate::cli::commands::run::{Records, identities};
+use crate::cli::commands::run::{Records, Space, identities};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
@@ -9,13 +9,11 @@ use crate::cli::listing::Proven;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
-use crate::format::layout;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
 use crate::status::{JobFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// How old the newest snapshot may be where nothing says more.
@@ -96,7 +94,7 @@ fn of_jobs(
             let (looked, mut facts) = look(&own, name, &open)?;
             if repository.max_size.is_some() {
                 facts.max_size = repository.max_size;
-                facts.bytes = size(&open)?;
+                facts.bytes = Space::look(&open)?.bytes;
             }
             Ok((looked, facts))
         });
@@ -185,20 +183,24 @@ fn usual_age(job: &Job, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
 }
 
 fn of_job(records: &Records, name: &str, job: &Job, zone: &TimeZone, now: Timestamp) -> JobFacts {
-    let Some(record) = records.of(name) else {
-        return JobFacts {
-            name: name.to_owned(),
-            ..JobFacts::default()
-        };
+    let drill = records.drill_of(name);
+    let facts = JobFacts {
+        name: name.to_owned(),
+        disabled: !job.enabled && job.schedule.is_some(),
+        drill_error: drill.and_then(|drill| drill.error),
+        ..JobFacts::default()
     };
-    let due = job.schedule.as_ref();
-    let due = due.and_then(|schedule| schedule.due(Some(Timestamp(record.started)), now, zone));
+    let Some(record) = records.of(name) else {
+        return facts;
+    };
+    let due = job.schedule.as_ref().filter(|_| job.enabled);
+    let due = due.and_then(|schedule| schedule.due(Some(record.last()), now, zone));
     let late = i64::try_from(LATE_MAX.as_nanos()).unwrap_or(i64::MAX);
     JobFacts {
-        name: name.to_owned(),
         error: record.error,
         failures: record.failures,
         missed: due.filter(|due| due.0.saturating_add(late) < now.0),
+        ..facts
     }
 }
 
@@ -258,22 +260,8 @@ fn look(
     let facts = RepositoryFacts {
         name: name.to_owned(),
         damaged: set.damaged as u64,
-        disk: open.place.directory().and_then(|directory| {
-            let disk = rustix::fs::statvfs(directory).ok()?;
-            let all = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-            Some((all(disk.f_bavail), all(disk.f_blocks)))
-        }),
+        disk: Space::of_disk(open),
         ..RepositoryFacts::default()
     };
     Ok((looked, facts))
-}
-
-/// Bytes of all packs.
-fn size(open: &OpenRepository) -> CommandResult<u64> {
-    let mut bytes = 0;
-    open.repository.store().list(layout::PACKS, &mut |info| {
-        bytes += info.size;
-        ControlFlow::Continue(())
-    })?;
-    Ok(bytes)
 }
