@@ -7,12 +7,14 @@ use crate::cli::unlock::{Given, variable};
 use crate::config::{self, Config, Overrides, Secret};
 use crate::monitor::{Monitor, Silent};
 use crate::source::dotenv;
+use crate::store::{LOCK_MAX, LOCK_MIN, Lock, LockMode};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Name of the file in the working directory.
@@ -135,10 +137,18 @@ impl Configuration {
 
     /// Where a repository of the file is.
     pub fn place(&self, repository: &config::Repository) -> CommandResult<Place> {
-        Ok(match Place::parse(&repository.url)? {
-            Place::Directory(directory) => Place::Directory(self.resolved(&directory)),
-            bucket => bucket,
-        })
+        let lock = repository.lock.map(locked).transpose()?;
+        match Place::parse(&repository.url)? {
+            Place::Directory(_) if lock.is_some() => Err(CommandError::usage(
+                "lock is for repositories in buckets: a directory holds nothing fast",
+            )
+            .hint("take lock out, or keep a copy in a bucket with Object Lock")),
+            Place::Directory(directory) => Ok(Place::Directory(self.resolved(&directory))),
+            Place::Bucket(mut location) => {
+                location.lock = lock.or(location.lock);
+                Ok(Place::Bucket(location))
+            }
+        }
     }
 
     /// A secret as something to unlock with.
@@ -211,6 +221,21 @@ fn read_variables(path: &Path) -> CommandResult<Vec<(String, Zeroizing<Vec<u8>>)
 }
 
 /// What looks like a path is one, whatever the configuration calls its repositories.
+/// A lock of the file as the store takes it: a month has 31 days.
+fn locked(lock: config::Lock) -> CommandResult<Lock> {
+    let days = u64::from(lock.keep.months()) * 31;
+    let keep = Duration::from_secs(lock.keep.seconds() + days * 24 * 60 * 60);
+    if !(LOCK_MIN..=LOCK_MAX).contains(&keep) {
+        let odd = CommandError::usage("lock.keep is a day at least and ten years at most");
+        return Err(odd.hint("nobody can take back a compliance lock: 30d is usual"));
+    }
+    let mode = match lock.mode {
+        config::LockMode::Compliance => LockMode::Compliance,
+        config::LockMode::Governance => LockMode::Governance,
+    };
+    Ok(Lock { mode, keep })
+}
+
 fn is_path(name: &str) -> bool {
     name.contains('/') || name.starts_with('.')
 }

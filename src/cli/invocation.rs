@@ -19,7 +19,7 @@ use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{CredentialKind, Need, Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Visibility, resolve};
 use crate::spill::Scratch;
-use crate::store::{SpoolStore, Store, Traffic};
+use crate::store::{S3Store, SpoolStore, Store, Traffic};
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +58,8 @@ pub struct OpenStore {
     pub store: Arc<dyn Store>,
     /// Its traffic.
     pub traffic: Arc<Traffic>,
+    /// What lies below it, where that is a bucket: for what only buckets can do.
+    pub bucket: Option<Arc<S3Store>>,
 }
 
 /// A repository that was opened, and where it is.
@@ -70,6 +72,8 @@ pub struct OpenRepository {
     pub place: Place,
     /// What waits before it goes up, where the store is slow.
     pub spool: Option<Arc<SpoolStore>>,
+    /// Its bucket, for what only buckets can do.
+    pub bucket: Option<Arc<S3Store>>,
 }
 
 impl Invocation {
@@ -189,7 +193,11 @@ impl Invocation {
         unlock: &dyn Fn(&Place) -> CommandResult<Unlock>,
         spooled: impl FnOnce(&Arc<dyn Store>, &RepositoryConfig) -> Option<Arc<SpoolStore>>,
     ) -> CommandResult<(OpenRepository, Unlock)> {
-        let OpenStore { store, traffic } = self.open_store_at(&place)?;
+        let OpenStore {
+            store,
+            traffic,
+            bucket,
+        } = self.open_store_at(&place)?;
         // Before a passphrase is asked for in vain.
         let config = Repository::config_of(&*store)?;
         let spool = spooled(&store, &config);
@@ -214,6 +222,7 @@ impl Invocation {
             traffic,
             place,
             spool,
+            bucket,
         };
         Ok((open, unlock))
     }

@@ -11,6 +11,7 @@ mod files;
 mod invocation;
 mod kit;
 mod listing;
+mod locks;
 mod log;
 mod output;
 mod patterns;
@@ -161,6 +162,9 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
             commands::init::run(invocation, &arguments)
         }
         Command::Repo(RepoCommand::Info) | Command::Info => commands::repo::info(invocation),
+        Command::Repo(RepoCommand::Recover(arguments)) => {
+            commands::recover::run(invocation, &arguments)
+        }
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Run(arguments) => commands::run::run(invocation, &arguments),
         Command::Status(arguments) => commands::status::run(invocation, &arguments),

@@ -9,6 +9,7 @@ use crate::format::document::Config as RepositoryConfig;
 use crate::format::layout;
 use crate::format::pack::PackClass;
 use crate::monitor::Monitor;
+use crate::prune::LOCKED_BESIDE_PACKS;
 use crate::store::{
     LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, S3Location,
     S3LocationError, S3Options, S3Store, SpoolOptions, SpoolStore, Store, ThrottledStore,
@@ -136,6 +137,15 @@ impl Invocation {
         OpenStore {
             traffic: counting.traffic(),
             store: Arc::new(counting),
+            bucket: None,
+        }
+    }
+
+    /// The same of a bucket.
+    pub fn wrap_bucket(&self, bucket: Arc<S3Store>) -> OpenStore {
+        OpenStore {
+            bucket: Some(Arc::clone(&bucket)),
+            ..self.wrap_store(bucket)
         }
     }
 
@@ -148,7 +158,9 @@ impl Invocation {
     pub fn open_store_at(&self, place: &Place) -> CommandResult<OpenStore> {
         let directory = match place {
             Place::Directory(directory) => directory,
-            Place::Bucket(location) => return Ok(self.wrap_store(self.open_bucket(location)?)),
+            Place::Bucket(location) => {
+                return Ok(self.wrap_bucket(Arc::new(self.open_bucket(location)?)));
+            }
         };
         match LocalStore::open(directory) {
             Ok(local) => Ok(self.wrap_store(local)),
@@ -227,6 +239,12 @@ impl Invocation {
             classed: [PackClass::Full, PackClass::Delta]
                 .map(|class| format!("{}/{}", layout::PACKS, class.name()))
                 .into(),
+            // What a snapshot needs, and what opens the repository.
+            locked: LOCKED_BESIDE_PACKS
+                .into_iter()
+                .chain([layout::PACKS])
+                .map(str::to_owned)
+                .collect(),
             cancel: self.cancel.clone(),
             ..S3Options::default()
         };

@@ -49,7 +49,7 @@ impl Round<'_> {
 }
 
 /// Keys made by `layout` from ids are valid by construction; anything else is refused.
-fn key(text: String) -> Result<ObjectKey, StoreError> {
+pub(super) fn key(text: String) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(text).map_err(|invalid| {
         StoreError::new(
             StoreErrorKind::Permanent,

@@ -37,7 +37,7 @@ pub struct Pruned {
 impl PrunePlan<'_> {
     /// Condemns, moves, marks again and deletes. Errors before a deletion leave everything as it
     /// was, but for new packs that hold copies; the next prune takes those.
-    pub fn execute(self, context: Context<'_>) -> Result<Pruned, PruneError> {
+    pub fn execute(&self, context: Context<'_>) -> Result<Pruned, PruneError> {
         let mut pruned = Pruned::default();
         let waited = Cell::new(Duration::ZERO);
         let none = Moves::default();

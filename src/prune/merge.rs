@@ -18,6 +18,11 @@ const SMALL_PACK: u64 = limits::PACK_BYTES_TARGET as u64 / 4;
 /// A segment is small up to a quarter of what fills one, in rows.
 const SMALL_SEGMENT: u64 = limits::SEGMENT_ROWS_MAX as u64 / 4;
 
+/// Whether a pack of this length may be small enough to be merged.
+pub(super) fn is_small(length: u32) -> bool {
+    u64::from(length) < SMALL_PACK * 2
+}
+
 /// How large a pack with these live bytes and keys is to merging.
 pub(super) fn pack_size(live: u64, keys: usize) -> u64 {
     live.max(keys as u64 * BYTES_PER_KEY)

@@ -13,6 +13,7 @@ mod delete;
 mod depth;
 mod execute;
 mod inventory;
+mod locks;
 mod mark;
 mod merge;
 mod moves;
@@ -26,6 +27,7 @@ mod wait;
 pub(crate) mod tests;
 
 pub use execute::Pruned;
+pub use locks::{LOCKED_BESIDE_PACKS, Locked};
 pub use plan::{PruneCost, PrunePlan};
 pub use wait::OpenWriter;
 
@@ -35,8 +37,9 @@ use crate::monitor::{Cancel, Interrupted, Monitor};
 use crate::repository::gc::{MoveError, NotMaintainer};
 use crate::repository::{ReadError, RecordLoadError, SessionError};
 use crate::spill::{Scratch, SpillError};
-use crate::store::StoreError;
+use crate::store::{Custody, StoreError};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a prune chooses.
@@ -62,6 +65,9 @@ pub struct PruneOptions {
     /// Packs known to be damaged. With any, what they hold counts as lost, only they are deleted,
     /// and no snapshot is: what snapshots need of them must have been stored elsewhere before.
     pub damaged: HashSet<PackId>,
+    /// What holds objects fast in the store, where something does: packs that are locked stay, and
+    /// what is needed stays locked.
+    pub custody: Option<Arc<dyn Custody>>,
     /// Where rows are sorted; by default in memory.
     pub scratch: Scratch,
 }
@@ -76,6 +82,7 @@ impl Default for PruneOptions {
             dead_after: Duration::from_secs(24 * 60 * 60),
             fence: Vec::new(),
             damaged: HashSet::new(),
+            custody: None,
             scratch: Scratch::default(),
         }
     }

@@ -1,13 +1,14 @@
 //! The plan: what could go, and what deleting it costs. A guess until it is marked again.
 
 use crate::id::{PackId, SnapshotId};
-use crate::prune::inventory::Inventory;
+use crate::prune::inventory::{Inventory, StoredPack};
+use crate::prune::locks::{Locked, extend, locked_packs};
 use crate::prune::mark::{Marks, Survey, mark};
 use crate::prune::merge;
 use crate::prune::moves::Moves;
 use crate::prune::{Context, PruneError, PruneOptions};
 use crate::repository::Repository;
-use crate::repository::gc::Commit;
+use crate::repository::gc::{Commit, PackPlace};
 use crate::spill::Bits;
 use std::collections::{BTreeMap, HashSet};
 
@@ -37,6 +38,10 @@ pub struct PruneCost {
     pub bytes_stored: u64,
     /// Bytes of dead blobs that stay, tolerated or beyond the budget.
     pub bytes_unused_left: u64,
+    /// Packs that would go and are locked: they stay until their locks end.
+    pub packs_locked: u64,
+    /// Their bytes.
+    pub bytes_locked: u64,
 }
 
 /// A plan to show, and to execute.
@@ -47,6 +52,8 @@ pub struct PrunePlan<'a> {
     pub(super) snapshots: Vec<SnapshotId>,
     pub(super) dead: Vec<PackId>,
     pub(super) moves: Moves,
+    /// Packs that snapshots need and that stay.
+    pub(super) needed: Vec<PackPlace>,
     cost: PruneCost,
 }
 
@@ -70,10 +77,11 @@ impl<'a> PrunePlan<'a> {
             snapshots,
             dead: Vec::new(),
             moves: Moves::default(),
+            needed: Vec::new(),
             cost: PruneCost::default(),
         };
         match plan.options.damaged.is_empty() {
-            true => plan.choose(&survey.inventory, &marks)?,
+            true => plan.choose(&survey.inventory, &marks, context)?,
             false => plan.choose_damaged(&survey.inventory),
         }
         plan.cost.snapshots = plan.snapshots.len() as u64;
@@ -102,8 +110,15 @@ impl<'a> PrunePlan<'a> {
         }
     }
 
-    fn choose(&mut self, inventory: &Inventory, marks: &Marks) -> Result<(), PruneError> {
+    fn choose(
+        &mut self,
+        inventory: &Inventory,
+        marks: &Marks,
+        context: Context<'_>,
+    ) -> Result<(), PruneError> {
         let usage = usage(inventory, marks)?;
+        let locked = self.locked(inventory, &usage, context)?;
+        let is_locked = |number: usize| locked.contains(&inventory.catalog.packs[number].place.id);
         let mut partly_dead = Vec::new();
         let mut bytes_live = 0;
         for (number, used) in usage.iter().enumerate() {
@@ -112,9 +127,12 @@ impl<'a> PrunePlan<'a> {
             bytes_live += used.live;
             if used.live_rows > 0 {
                 self.cost.bytes_unused_left += used.dead;
-                if used.dead > 0 {
+                if used.dead > 0 && !is_locked(number) {
                     partly_dead.push(number);
                 }
+            } else if is_locked(number) {
+                self.cost.packs_locked += 1;
+                self.cost.bytes_locked += u64::from(stored.place.length);
             } else if used.rows > 0 || self.is_old(stored.modified) {
                 self.dead.push(stored.place.id);
                 self.cost.packs_dead += 1;
@@ -135,7 +153,8 @@ impl<'a> PrunePlan<'a> {
             }
             self.move_pack(number, inventory, &usage, &mut moved);
         }
-        for group in mergeable(inventory, &usage, &moved) {
+        for mut group in mergeable(inventory, &usage, &moved) {
+            group.retain(|(_, number)| !is_locked(*number));
             for number in merge::packs_worth_merging(group) {
                 let is_moved = self.move_pack(number, inventory, &usage, &mut moved);
                 self.cost.packs_merged += u64::from(is_moved);
@@ -144,7 +163,45 @@ impl<'a> PrunePlan<'a> {
         let merged = merge::segments_worth_merging(&inventory.catalog);
         self.cost.segments_merged = merged.len() as u64;
         self.moves = Moves::collect(inventory, marks, &moved)?;
+        let packs = inventory.catalog.packs.iter().zip(&usage).enumerate();
+        let stays = packs.filter(|(number, (_, used))| used.live_rows > 0 && !moved.get(*number));
+        self.needed = stays.map(|(_, (stored, _))| stored.place).collect();
         Ok(())
+    }
+
+    /// Of the packs that might go or be moved, those that the store holds fast: their space would
+    /// not come back, and what is moved would be there twice.
+    fn locked(
+        &self,
+        inventory: &Inventory,
+        usage: &[Usage],
+        context: Context<'_>,
+    ) -> Result<HashSet<PackId>, PruneError> {
+        let Some(custody) = &self.options.custody else {
+            return Ok(HashSet::new());
+        };
+        let packs = inventory.catalog.packs.iter().zip(usage);
+        let may_go = |stored: &StoredPack, used: &Usage| {
+            used.dead > 0 || used.live_rows == 0 || merge::is_small(stored.place.length)
+        };
+        let asked: Vec<PackPlace> = packs
+            .filter(|(stored, used)| may_go(stored, used))
+            .map(|(stored, _)| stored.place)
+            .collect();
+        locked_packs(&**custody, &asked, self.repository.clock().now(), context)
+    }
+
+    /// Extends the locks of what snapshots need, where objects are locked. What this plan writes is
+    /// locked when it is written, what it deletes no more.
+    pub fn extend_locks(&self, context: Context<'_>) -> Result<Option<Locked>, PruneError> {
+        let Some(custody) = &self.options.custody else {
+            return Ok(None);
+        };
+        let Some(lock) = custody.lock() else {
+            return Ok(None);
+        };
+        let locked = extend(&**custody, lock, self.repository, &self.needed, context)?;
+        Ok(Some(locked))
     }
 
     /// Plans to move a pack's live rows, if the budget allows.

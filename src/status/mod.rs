@@ -128,6 +128,17 @@ pub struct RepositoryFacts {
     pub max_size: Option<u64>,
     /// Free and whole space of its disk, bytes.
     pub disk: Option<(u64, u64)>,
+    /// The locks of its snapshots, where they are to be locked.
+    pub locks: Option<LockFacts>,
+}
+
+/// What is known of the locks of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockFacts {
+    /// Until when the first of them holds; `None`: one is not locked.
+    pub soonest: Option<Timestamp>,
+    /// What must be left.
+    pub least: Duration,
 }
 
 /// A size that differs by more than this share of the one before is told.
@@ -170,6 +181,7 @@ pub fn judge(
     let mut findings = Findings(Vec::new());
     for repository in repositories {
         judge_repository(repository, &mut findings);
+        judge_locks(repository, now, &mut findings);
     }
     for source in sources {
         judge_source(source, now, &mut findings);
@@ -337,6 +349,23 @@ fn judge_job(job: &JobFacts, now: Timestamp, findings: &mut Findings) {
         let remedy = format!("icecore drill --job {}", job.name);
         findings.add(Level::NotSafe, "drill-failed", &job.name, message, remedy);
     }
+}
+
+fn judge_locks(repository: &RepositoryFacts, now: Timestamp, findings: &mut Findings) {
+    let (Some(locks), name) = (repository.locks, &repository.name) else {
+        return;
+    };
+    let message = match locks.soonest {
+        None => "not everything that is needed is locked".to_owned(),
+        Some(soonest) if soonest <= now => "locks have ended".to_owned(),
+        Some(soonest) if soonest < now.after(locks.least) => {
+            let left = elapsed(age(now, soonest));
+            format!("locks end in {left}: nobody extends them")
+        }
+        Some(_) => return,
+    };
+    let remedy = format!("icecore prune -r {name}, every day");
+    findings.add(Level::NotSafe, "lock-lapsing", name, message, remedy);
 }
 
 fn judge_repository(repository: &RepositoryFacts, findings: &mut Findings) {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::env::Timestamp;
-use crate::status::{JobFacts, Level, Newest, RepositoryFacts, SourceFacts, judge};
+use crate::status::{JobFacts, Level, LockFacts, Newest, RepositoryFacts, SourceFacts, judge};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -33,6 +33,14 @@ fn healthy() -> SourceFacts {
         drill: Some((ago(24), Duration::from_secs(60))),
         drill_every: Some(Duration::from_secs(7 * 24 * HOUR)),
     }
+}
+
+/// Locks that end in so many hours, and must last for 48.
+fn locks(hours: Option<i64>) -> Option<LockFacts> {
+    Some(LockFacts {
+        soonest: hours.map(|hours| ago(-hours)),
+        least: Duration::from_secs(48 * HOUR),
+    })
 }
 
 /// The states, with their levels, that a source is in.
@@ -129,6 +137,10 @@ fn jobs_and_repositories_are_judged_and_the_worst_comes_first() {
         repository(|r| r.bytes = 80),
         repository(|r| r.bytes = 95),
         repository(|r| r.disk = Some((4, 100))),
+        repository(|r| r.locks = locks(None)),
+        repository(|r| r.locks = locks(Some(-1))),
+        repository(|r| r.locks = locks(Some(47))),
+        repository(|r| r.locks = locks(Some(49))),
     ];
     let found = judge(&[], &[job], &repositories, now());
     let states: Vec<_> = found.iter().map(|finding| finding.state).collect();
@@ -138,6 +150,9 @@ fn jobs_and_repositories_are_judged_and_the_worst_comes_first() {
             "unreachable",
             "damaged",
             "full",
+            "lock-lapsing",
+            "lock-lapsing",
+            "lock-lapsing",
             "drill-failed",
             "unreachable",
             "nearly-full",

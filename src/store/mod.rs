@@ -4,6 +4,7 @@
 //! must give, and no more (`format-spec/13-media.md`): atomic PUT, GET and DELETE of one key, and a
 //! LIST that shows every object whose PUT was acknowledged before it began and that is not deleted.
 
+mod custody;
 mod error;
 mod forward;
 mod key;
@@ -23,6 +24,7 @@ pub mod contract;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
 
+pub use custody::{Custody, Held, LOCK_MAX, LOCK_MIN, Lock, LockMode};
 pub use error::{ObjectError, StoreError, StoreErrorKind, StoreResult};
 pub use key::{InvalidObjectKey, ObjectKey};
 pub use local::LocalStore;
@@ -34,7 +36,9 @@ pub use probe::{Observed, PROBE_PREFIX, observe};
 pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
 pub use retry::{RetryPolicy, RetryStore};
 pub use s3::{
-    Addressing, CreateNew, Endpoint, Patience, S3Location, S3LocationError, S3Options, S3Store,
+    Addressing, AsOfStore, BucketFacts, Classed, CreateNew, DefaultLock, Endpoint, Fact, Harm,
+    Hazard, ObjectLock, Patience, Removal, Rules, S3Location, S3LocationError, S3Options, S3Store,
+    Since, Speed, Thawing, Versioning,
 };
 pub use settling::SettlingStore;
 pub use spool::{Leftover, SpoolFigures, SpoolOptions, SpoolStore};

@@ -3,6 +3,7 @@
 //! Python), which shares no code with it.
 
 use crate::cli::{PASSPHRASE, TestEnvironment, tree};
+use crate::support::python::python;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,26 +17,9 @@ fn specification() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec")
 }
 
-/// A Python that has the reader's packages. Its absence fails the test: a check that is silently
-/// left out proves nothing.
-fn python() -> PathBuf {
-    if let Some(named) = std::env::var_os("ICECORE_TEST_PYTHON") {
-        return named.into();
-    }
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/reader-venv/bin/python");
-    let has_packages = |python: &PathBuf| {
-        let tried = Command::new(python).args(["-c", PACKAGES]).output();
-        tried.is_ok_and(|output| output.status.success())
-    };
-    [own, "python3".into()]
-        .into_iter()
-        .find(has_packages)
-        .expect("no Python with the packages of format-spec/reader/requirements.txt: run ./run-tests, which installs them")
-}
-
 /// Runs the reader on the repository of a world, unlocked by a key or a passphrase in a file.
 fn reader(world: &TestEnvironment, secret: &str, command: &[&str]) -> Output {
-    Command::new(python())
+    Command::new(python(PACKAGES))
         .args(["-B", "-m", "icecore_reader", "repo", secret])
         .args(command)
         .env("PYTHONPATH", specification().join("reader"))
@@ -375,7 +359,7 @@ fn the_reader_stays_small() {
 
 #[test]
 fn every_vector_is_read() {
-    let output = Command::new(python())
+    let output = Command::new(python(PACKAGES))
         .arg("-B")
         .arg(specification().join("vectors/check.py"))
         .output()

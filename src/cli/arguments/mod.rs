@@ -120,6 +120,7 @@ impl Command {
         match self {
             Self::Repo(commands::repo::RepoCommand::Init(_)) | Self::Init(_) => "repo init",
             Self::Repo(commands::repo::RepoCommand::Info) | Self::Info => "repo info",
+            Self::Repo(commands::repo::RepoCommand::Recover(_)) => "repo recover",
             Self::Snapshot(_) => "snapshot",
             Self::Run(_) => "run",
             Self::Status(_) => "status",

@@ -328,5 +328,6 @@ fn create(
         traffic: made.open.traffic,
         place: place.absolute(),
         spool: None,
+        bucket: made.open.bucket,
     })
 }

@@ -98,7 +98,8 @@ pub fn run(invocation: &Invocation, arguments: &MirrorArguments) -> CommandResul
     })
 }
 
-fn tell(
+/// Says what a mirror did, or would do.
+pub fn tell(
     invocation: &Invocation,
     place: &Place,
     report: &MirrorReport,

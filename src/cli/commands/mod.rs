@@ -25,6 +25,7 @@ pub mod mount;
 pub mod new_store;
 pub mod overview;
 pub mod prune;
+pub mod recover;
 pub mod repo;
 pub mod restore;
 pub mod run;

@@ -48,7 +48,7 @@ impl NewStore {
             }
             Place::Bucket(location) => {
                 let bucket = Arc::new(invocation.open_bucket(location)?);
-                let open = invocation.wrap_store(Arc::clone(&bucket));
+                let open = invocation.wrap_bucket(Arc::clone(&bucket));
                 refuse_occupied_prefix(&open, &location.short())?;
                 Ok(Self::Bucket(bucket, open))
             }

@@ -1,19 +1,23 @@
 //! `prune`: free the space of what no snapshot needs.
 
 use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::locks;
 use crate::cli::output::Report;
 use crate::cli::reporting::Duty;
 use crate::cli::text;
-use crate::env::SystemSleeper;
+use crate::env::{SystemSleeper, Timestamp};
 use crate::event::{Activity, Ending, Subject};
 use crate::id::SessionId;
 use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
-use crate::repository::{Need, Repository};
+use crate::repository::Need;
 use crate::spill::Scratch;
+use crate::store::Custody;
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Fewest digits that name a session.
@@ -60,13 +64,20 @@ pub struct PruneArguments {
     #[arg(long, value_name = "ID")]
     fence_writer: Vec<String>,
 
+    /// In a bucket that keeps earlier versions, leave those of what is deleted to its own rules
+    ///
+    /// Otherwise they are deleted too, where the credentials may: only that frees the space.
+    #[arg(long)]
+    keep_versions: bool,
+
     /// Only say what would be deleted
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
 
 impl PruneArguments {
-    fn options(&self, repository: &Repository, scratch: Scratch) -> CommandResult<PruneOptions> {
+    fn options(&self, open: &OpenRepository, scratch: Scratch) -> CommandResult<PruneOptions> {
+        let repository = &open.repository;
         let default = PruneOptions::default();
         let unused = self
             .max_unused
@@ -78,6 +89,7 @@ impl PruneArguments {
             wait: self.wait.unwrap_or(default.wait),
             dead_after: self.dead_after.unwrap_or(default.dead_after),
             fence: open_sessions(repository, &self.fence_writer)?,
+            custody: open.bucket.clone().map(|bucket| bucket as Arc<dyn Custody>),
             scratch,
             ..default
         })
@@ -85,7 +97,10 @@ impl PruneArguments {
 }
 
 /// The open sessions that the beginnings of their names mean.
-fn open_sessions(repository: &Repository, named: &[String]) -> CommandResult<Vec<SessionId>> {
+fn open_sessions(
+    repository: &crate::repository::Repository,
+    named: &[String],
+) -> CommandResult<Vec<SessionId>> {
     if named.is_empty() {
         return Ok(Vec::new());
     }
@@ -145,7 +160,7 @@ pub fn execute(
         sleeper: &SystemSleeper,
     };
     let scratch = invocation.scratch(&open.repository);
-    let options = arguments.options(&open.repository, scratch)?;
+    let options = arguments.options(open, scratch)?;
     let plan = PrunePlan::new(&open.repository, options, context)?;
     let cost = plan.cost();
     invocation.ui.clear();
@@ -156,6 +171,13 @@ pub fn execute(
         }
         false if is_nothing => {}
         false => invocation.output.say(&plan_line(&cost)),
+    }
+    if cost.packs_locked > 0 {
+        invocation.output.say(&format!(
+            "{} ({}) that nothing needs are locked and stay until that ends",
+            text::counted(cost.packs_locked, "pack"),
+            bytes(cost.bytes_locked),
+        ));
     }
     if arguments.dry_run {
         invocation.output.say("nothing was deleted");
@@ -168,7 +190,12 @@ pub fn execute(
             "bytes_freed": cost.bytes_freed,
             "bytes_written": cost.bytes_written,
             "bytes_unused_left": cost.bytes_unused_left,
+            "packs_locked": cost.packs_locked,
+            "bytes_locked": cost.bytes_locked,
         })));
+    }
+    if let Some(bucket) = open.bucket.as_ref().filter(|_| !arguments.keep_versions) {
+        bucket.delete_for_good();
     }
     let subject = Subject {
         location: Some(open.place.to_string()),
@@ -182,6 +209,7 @@ pub fn execute(
         let packs = text::counted(pruned.packs, "pack");
         Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
     })?;
+    let locked = plan.extend_locks(context)?;
     invocation.ui.clear();
     let duration = started.elapsed();
     let written = match pruned.bytes_written {
@@ -204,16 +232,78 @@ pub fn execute(
         let of = "of writers that were killed more than a day ago";
         invocation.output.say(&format!("removed {leftovers} {of}"));
     }
-    Ok(Report::with(json!({
+    let kept = versions_kept(invocation, open);
+    if let Some(locked) = &locked {
+        locks::tell_extended(invocation, locked);
+    }
+    let mut report = Report::with(json!({
         "snapshots": pruned.snapshots,
         "packs": pruned.packs,
         "segments": pruned.segments,
         "bytes_freed": pruned.bytes_freed,
         "bytes_written": pruned.bytes_written,
         "leftovers_removed": pruned.leftovers,
+        "versions_kept": kept.0,
+        "versions_kept_bytes": kept.1,
+        "packs_locked": cost.packs_locked,
+        "bytes_locked": cost.bytes_locked,
         "waited_seconds": pruned.waited.as_secs_f64(),
         "duration_seconds": duration.as_secs_f64(),
-    })))
+    }));
+    if let Some(locked) = locked {
+        let described = json!({
+            "objects": locked.objects,
+            "extended": locked.extended,
+            "refused": locked.refused,
+            "locked_until": locked.soonest.map(Timestamp::to_rfc3339),
+        });
+        report.summary.extend([("locks".to_owned(), described)]);
+        if locked.refused > 0 {
+            return Ok(report.exit(Exit::Attention));
+        }
+    }
+    Ok(report)
+}
+
+/// Extends the locks of what snapshots need, where objects are locked and nothing was pruned.
+pub fn extend_locks(invocation: &Invocation, open: &OpenRepository) -> CommandResult<()> {
+    let locks = open.bucket.as_ref().and_then(|bucket| bucket.lock());
+    if locks.is_none() {
+        return Ok(());
+    }
+    let context = Context {
+        monitor: &*invocation.ui,
+        cancel: &invocation.cancel,
+        sleeper: &SystemSleeper,
+    };
+    let scratch = invocation.scratch(&open.repository);
+    let options = PruneArguments::default().options(open, scratch)?;
+    let plan = PrunePlan::new(&open.repository, options, context)?;
+    let locked = plan.extend_locks(context)?;
+    invocation.ui.clear();
+    if let Some(locked) = locked {
+        locks::tell_extended(invocation, &locked);
+    }
+    Ok(())
+}
+
+/// Objects that the bucket keeps as earlier versions although they are deleted, and their bytes.
+fn versions_kept(invocation: &Invocation, open: &OpenRepository) -> (u64, u64) {
+    let refused = open
+        .bucket
+        .as_ref()
+        .map(|bucket| bucket.removal().refused());
+    let (objects, held) = refused.unwrap_or_default();
+    if objects > 0 {
+        invocation.output.remark(&format!(
+            "The bucket keeps {} ({}) as earlier versions: a lock holds them, or these credentials \
+             may not delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion). That space comes \
+             back when a rule of the bucket ends them, or by a prune that may",
+            text::counted(objects, "deleted object"),
+            bytes(held),
+        ));
+    }
+    (objects, held)
 }
 
 /// What a prune is about to do, and what that costs.

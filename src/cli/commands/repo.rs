@@ -1,8 +1,10 @@
 //! `repo`: the repository as such.
 
 use crate::cli::commands::init::InitArguments;
+use crate::cli::commands::recover::RecoverArguments;
 use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
+use crate::cli::locks;
 use crate::cli::output::Report;
 use crate::cli::rule_321::Rule;
 use crate::cli::text;
@@ -20,6 +22,9 @@ pub enum RepoCommand {
     Init(InitArguments),
     /// Show what a repository is and how large
     Info,
+    /// Copy what a bucket's earlier versions hold of a repository to a new place: after somebody
+    /// deleted or overwrote it
+    Recover(RecoverArguments),
 }
 
 /// Shows what a repository is.
@@ -72,6 +77,11 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         ),
     ));
     rows.push(("domains", domains(&open.repository)));
+    let shown = set.summaries().iter().filter(|summary| !summary.hidden);
+    let locks = locks::look(open, &mut shown.map(|summary| summary.id))?;
+    if let Some(locks) = &locks {
+        rows.push(("locks", locks.line(invocation)));
+    }
     let lineage = open.repository.lineage();
     if let Some(lineage) = lineage {
         let meaning = "repositories with the same one are siblings: copies keep deltas";
@@ -94,6 +104,7 @@ pub fn info(invocation: &Invocation) -> CommandResult<Report> {
         "newest": newest.map(|newest| newest.captured.to_rfc3339()),
         "credential": access.label(),
         "lineage": lineage.map(|lineage| lineage.to_string()),
+        "locks": locks.map(|locks| locks.describe()),
         "rule_3_2_1": rule.describe(),
         "domains": repository.domain_names().iter().map(|domain| domain.name.clone()).collect::<Vec<_>>(),
     })))

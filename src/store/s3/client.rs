@@ -55,6 +55,8 @@ const ATTEMPTS: u32 = 3;
 /// A client, and what was found out about its server.
 pub(super) struct Connected {
     pub client: Client,
+    /// The same without credentials: what anybody may ask.
+    pub stranger: Client,
     pub vendor: Vendor,
     /// The server, unless it is AWS's own.
     pub endpoint: Option<Endpoint>,
@@ -88,7 +90,6 @@ pub(super) async fn connect(
     let config = config
         .region(Region::new(region))
         .force_path_style(addressing == Addressing::Path)
-        .credentials_provider(credentials)
         .identity_cache(
             IdentityCache::lazy()
                 .load_timeout(CREDENTIALS_TIMEOUT)
@@ -117,8 +118,10 @@ pub(super) async fn connect(
         Ok(name) => config.app_name(name),
         Err(_) => config,
     };
+    let stranger = config.clone().allow_no_auth();
     Ok(Connected {
-        client: Client::from_conf(config.build()),
+        client: Client::from_conf(config.credentials_provider(credentials).build()),
+        stranger: Client::from_conf(stranger.build()),
         vendor,
         endpoint,
     })

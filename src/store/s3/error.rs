@@ -22,6 +22,8 @@ pub(super) struct Failure {
     pub is_unreachable: bool,
     /// The condition under which something was asked for does not hold.
     pub is_precondition: bool,
+    /// A success that cannot be read.
+    pub is_nonsense: bool,
 }
 
 impl Failure {
@@ -33,6 +35,7 @@ impl Failure {
             remedy: None,
             is_unreachable: false,
             is_precondition: false,
+            is_nonsense: false,
         }
     }
 
@@ -50,6 +53,19 @@ impl Failure {
     /// Whether the object is not there.
     pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
+    }
+
+    /// What the server calls a refusal.
+    pub fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+        match error {
+            SdkError::ServiceError(service) => service.err().code(),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no right to it.
+    pub fn is_denied(&self) -> bool {
+        self.kind == StoreErrorKind::PermissionDenied
     }
 
     /// From what the SDK says.
@@ -75,7 +91,10 @@ impl Failure {
                 let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
                 let kind = kind_of_status(status).unwrap_or(StoreErrorKind::Transient);
                 let text = format!("the answer makes no sense: {}", root_cause(&error));
-                Self::new(kind, text)
+                Self {
+                    is_nonsense: (200..300).contains(&status),
+                    ..Self::new(kind, text)
+                }
             }
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => connection_failure(&error),
             _ => Self::new(StoreErrorKind::Unavailable, root_cause(&error)),
@@ -118,8 +137,9 @@ impl Answer<'_> {
                 ..say(Unavailable)
             },
             "InvalidObjectState" => say(Unavailable).remedy(
-                "it is in a cold storage class: ask the vendor to restore it (aws s3api \
-                 restore-object), wait until that is done, then run the command again",
+                "it is in a cold storage class: icecore restore --thaw standard asks for what it needs \
+                 and waits; for other commands ask the vendor (aws s3api restore-object), wait, and run \
+                 it again",
             ),
             "QuotaExceeded" | "InsufficientCapacity" | "XMinioStorageFull" | "StorageFull" => {
                 say(Full)
@@ -142,7 +162,10 @@ impl Answer<'_> {
                     "these credentials may not do this here: look at their rights to the bucket and \
                      prefix (list, get, put; delete for prune)",
                 ),
-                kind => say(kind),
+                kind => Failure {
+                    is_nonsense: self.status < 300,
+                    ..say(kind)
+                },
             },
         }
     }

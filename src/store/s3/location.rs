@@ -1,5 +1,7 @@
 //! `s3://BUCKET/PREFIX?…`: which bucket, where it is and how it is spoken to. Never a secret.
 
+use crate::store::custody::{LOCK_MAX, LOCK_MIN, Lock, LockMode};
+use crate::units::parse_duration;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,7 +10,7 @@ use std::str::FromStr;
 const SCHEME: &str = "s3://";
 
 /// What may follow the `?` of a location.
-const OPTIONS: &str = "endpoint, region, storage-class, addressing, profile, ca, allow-http";
+const OPTIONS: &str = "endpoint, region, storage-class, lock, addressing, profile, ca, allow-http";
 
 /// A prefix of a bucket, and how to get there. Shown and parsed as `s3://BUCKET/PREFIX?…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct S3Location {
     pub region: Option<String>,
     /// The storage class of what may lie in another than the bucket's own.
     pub storage_class: Option<String>,
+    /// How objects are locked; `None`: they are not.
+    pub lock: Option<Lock>,
     /// Where the bucket's name goes.
     pub addressing: Option<Addressing>,
     /// A profile of the AWS configuration files.
@@ -105,6 +109,10 @@ impl S3Location {
                 reject("storage-class", value, "such as STANDARD_IA")
             }
             "storage-class" => once(&mut self.storage_class, "storage-class", value),
+            "lock" => match parse_lock(&value) {
+                Ok(lock) => once(&mut self.lock, "lock", lock),
+                Err(reason) => reject("lock", value, reason),
+            },
             "profile" if value.is_empty() => reject("profile", value, "the name of a profile"),
             "profile" => once(&mut self.profile, "profile", value),
             "ca" if value.is_empty() => reject("ca", value, "a file of certificates"),
@@ -128,6 +136,25 @@ impl S3Location {
             _ => Err(S3LocationError::Option(name.to_owned())),
         }
     }
+}
+
+/// `MODE:DURATION`.
+fn parse_lock(text: &str) -> Result<Lock, &'static str> {
+    let form = "such as compliance:30d or governance:30d";
+    let (mode, keep) = text.split_once(':').ok_or(form)?;
+    let mode = [LockMode::Compliance, LockMode::Governance]
+        .into_iter()
+        .find(|known| known.name() == mode)
+        .ok_or(form)?;
+    let keep = parse_duration(keep).map_err(|_| form)?;
+    match (LOCK_MIN..=LOCK_MAX).contains(&keep) {
+        true => Ok(Lock { mode, keep }),
+        false => Err("it is a day at least and ten years at most"),
+    }
+}
+
+fn show_lock(lock: Lock) -> String {
+    format!("{}:{}s", lock.mode.name(), lock.keep.as_secs())
 }
 
 fn once<T>(field: &mut Option<T>, name: &'static str, value: T) -> Result<(), S3LocationError> {
@@ -184,6 +211,7 @@ impl FromStr for S3Location {
             endpoint: None,
             region: None,
             storage_class: None,
+            lock: None,
             addressing: None,
             profile: None,
             ca: None,
@@ -207,6 +235,7 @@ impl fmt::Display for S3Location {
             ("endpoint", self.endpoint.as_ref().map(Endpoint::to_string)),
             ("region", self.region.clone()),
             ("storage-class", self.storage_class.clone()),
+            ("lock", self.lock.map(show_lock)),
             ("addressing", addressing),
             ("profile", self.profile.clone()),
             ("ca", self.ca.as_ref().map(|ca| ca.display().to_string())),
@@ -367,7 +396,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_parsed_to_the_same() {
         let text = "s3://portal-backup/ice/core?endpoint=https://s3.eu-central-003.backblazeb2.com\
-                    &region=eu-central-003&storage-class=STANDARD_IA&addressing=virtual&profile=a%20b\
+                    &region=eu-central-003&storage-class=STANDARD_IA&lock=compliance:2592000s\
+                    &addressing=virtual&profile=a%20b\
                     &ca=/etc/ssl/x%26y.pem&allow-http=true";
         let location = parse(text).unwrap();
         assert_eq!(location.to_string(), text);
@@ -395,6 +425,9 @@ mod tests {
             ("s3://bucket?region=a&region=b", "given twice"),
             ("s3://bucket?region=", "is no region"),
             ("s3://bucket?addressing=host", "path or virtual"),
+            ("s3://bucket?lock=30d", "compliance:30d"),
+            ("s3://bucket?lock=compliance:99y", "ten years"),
+            ("s3://bucket?lock=governance:1h", "a day at least"),
             ("s3://bucket?allow-http=yes", "true or false"),
             ("s3://bucket?endpoint=ftp://h", "https:// or http://"),
             ("s3://bucket?endpoint=http://h:0", "no port"),

@@ -5,13 +5,22 @@
 //! arise; parallelism comes from the layers above, which put and get from several threads. The
 //! asynchronous runtime that the SDK wants stays inside this module.
 
+mod as_of;
 mod client;
 mod error;
+mod facts;
 mod location;
+mod lock;
+mod tier;
 mod transfer;
 mod vendor;
+mod versions;
 
+pub use as_of::{AsOfStore, Since};
+pub use facts::{BucketFacts, DefaultLock, Fact, Harm, Hazard, ObjectLock, Rules, Versioning};
 pub use location::{Addressing, Endpoint, S3Location, S3LocationError};
+pub use tier::{Classed, Speed, Thawing};
+pub use versions::Removal;
 
 use crate::env::{Entropy, Timestamp};
 use crate::monitor::Cancel;
@@ -94,6 +103,8 @@ pub struct S3Options {
     /// Prefixes of the keys that go to the location's storage class. Everything else stays in the
     /// bucket's own.
     pub classed: Vec<String>,
+    /// Prefixes of the keys that are locked, where the location says that objects are.
+    pub locked: Vec<String>,
     /// How long calls may take.
     pub patience: Patience,
     /// Ends calls early.
@@ -116,10 +127,13 @@ pub struct S3Store {
     /// Taken when dropped.
     runtime: Option<Runtime>,
     client: Client,
+    /// Without credentials.
+    stranger: Client,
     location: S3Location,
     short: String,
     server: String,
     classed: Vec<String>,
+    locked: Vec<String>,
     patience: Patience,
     cancel: Cancel,
     uploads: Semaphore,
@@ -127,6 +141,7 @@ pub struct S3Store {
     /// The server has answered, whatever it said.
     was_reached: AtomicBool,
     failed_contacts: AtomicU32,
+    removal: Removal,
 }
 
 impl S3Store {
@@ -143,6 +158,7 @@ impl S3Store {
         let requests = Arc::default();
         let Connected {
             client,
+            stranger,
             vendor,
             endpoint,
         } = runtime
@@ -155,16 +171,19 @@ impl S3Store {
         Ok(Self {
             runtime: Some(runtime),
             client,
+            stranger,
             location: location.clone(),
             short,
             server,
             classed: options.classed.clone(),
+            locked: options.locked.clone(),
             patience: options.patience,
             cancel: options.cancel.clone(),
             uploads: Semaphore::new(vendor.uploads_max),
             requests,
             was_reached: AtomicBool::new(false),
             failed_contacts: AtomicU32::new(0),
+            removal: Removal::default(),
         })
     }
 
@@ -446,7 +465,7 @@ impl Store for S3Store {
     }
 
     fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.run(0, self.remove(key))
+        self.remove_for_good(key)
             .map_err(|failure| self.error("delete", key.as_str(), failure))
     }
 

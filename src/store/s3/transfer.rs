@@ -5,8 +5,8 @@
 //! object. Down: a whole object is compared with that; a range is counted, and judged by the layers
 //! above, which open no blob that does not fit its seal and its name.
 
-use crate::store::s3::S3Store;
 use crate::store::s3::error::{Failure, root_cause};
+use crate::store::s3::{S3Store, lock};
 use crate::store::{ObjectError, ObjectKey, StoreErrorKind, is_under};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
@@ -43,7 +43,11 @@ impl S3Store {
         let request = self.client.put_object();
         let request = request.bucket(&self.location.bucket);
         let request = request.key(self.path(key.as_str()));
+        let (mode, until) = self.lock_of_new(key).unzip();
+        let is_locked = mode.is_some();
         let answer = request
+            .set_object_lock_mode(mode)
+            .set_object_lock_retain_until_date(until)
             .content_md5(aws_smithy_types::base64::encode(md5))
             .metadata(CHECKSUM, blake3::hash(bytes).to_hex().as_str())
             .set_storage_class(class.map(StorageClass::from))
@@ -51,15 +55,30 @@ impl S3Store {
             .body(ByteStream::from(bytes.to_vec()))
             .send()
             .await;
-        answer.map(drop).map_err(Failure::of_request)
+        let answer = answer.map(drop).map_err(Failure::of_request);
+        answer.map_err(|failure| match is_locked {
+            true => lock::explained(failure),
+            false => failure,
+        })
     }
 
     /// Reads an object and compares it with its checksum. One that stays the same without fitting
     /// was changed where it lies: what it is still worth is known above.
     pub(super) fn read_whole(&self, key: &ObjectKey, limit: usize) -> Result<Vec<u8>, Failure> {
+        self.read_whole_version(key, None, limit)
+    }
+
+    /// The same of an earlier version.
+    pub(super) fn read_whole_version(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let mut before: Option<Vec<u8>> = None;
         for _ in 0..READINGS {
-            let (bytes, fits) = self.run(limit.min(RESERVE_MAX), self.download(key, limit))?;
+            let download = self.download(key, version, limit);
+            let (bytes, fits) = self.run(limit.min(RESERVE_MAX), download)?;
             if fits || before.as_ref() == Some(&bytes) {
                 return Ok(bytes);
             }
@@ -68,8 +87,13 @@ impl S3Store {
         Err(Failure::transient("every reading gives other bytes"))
     }
 
-    async fn download(&self, key: &ObjectKey, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
-        let mut answer = self.request(key, None).await?;
+    async fn download(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<u8>, bool), Failure> {
+        let mut answer = self.request(key, version, None).await?;
         let told = answer
             .content_length()
             .and_then(|told| u64::try_from(told).ok());
@@ -108,7 +132,8 @@ impl S3Store {
         let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
             return self.check_range(key, offset, length);
         };
-        match self.run(length, self.download_range(key, offset, last, buffer)) {
+        let reading = self.download_range(key, None, (offset, last), buffer);
+        match self.run(length, reading) {
             // 416: none of it is there.
             Err(failure) if failure.kind == StoreErrorKind::BadLength => {
                 self.check_range(key, offset, length)?;
@@ -118,20 +143,37 @@ impl S3Store {
         }
     }
 
+    /// Reads a range, not empty and known to be there, of an earlier version.
+    pub(super) fn read_range_of_version(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), Failure> {
+        let length = buffer.len();
+        let last = offset.saturating_add(length as u64).saturating_sub(1);
+        self.run(
+            length,
+            self.download_range(key, version, (offset, last), buffer),
+        )
+    }
+
     fn check_range(&self, key: &ObjectKey, offset: u64, length: usize) -> Result<(), Failure> {
         let size = self.run(0, self.head(key))?.size;
         Ok(ObjectError::check_range(size, offset, length)?)
     }
 
+    /// Reads from the first to the last byte of a span.
     async fn download_range(
         &self,
         key: &ObjectKey,
-        offset: u64,
-        last: u64,
+        version: Option<&str>,
+        (offset, last): (u64, u64),
         buffer: &mut [u8],
     ) -> Result<(), Failure> {
         let range = format!("bytes={offset}-{last}");
-        let mut answer = self.request(key, Some(range)).await?;
+        let mut answer = self.request(key, version, Some(range)).await?;
         match answer.content_range().map(Span::parse) {
             Some(Some(span)) => {
                 if let Some(size) = span.size {
@@ -176,11 +218,13 @@ impl S3Store {
     async fn request(
         &self,
         key: &ObjectKey,
+        version: Option<&str>,
         range: Option<String>,
     ) -> Result<GetObjectOutput, Failure> {
         let request = self.client.get_object();
         let request = request.bucket(&self.location.bucket);
         let request = request.key(self.path(key.as_str()));
+        let request = request.set_version_id(version.map(str::to_owned));
         let answer = request.set_range(range).send().await;
         answer.map_err(|error| {
             let is_outside = error

@@ -3,7 +3,10 @@
 
 mod commands;
 mod faults;
+mod locks;
+mod recovery;
 mod store;
+mod versions;
 
 use crate::support::s3_server::{KEY_ID, SECRET};
 use icecore::env::SystemEntropy;

@@ -3,6 +3,8 @@
 
 pub mod fault_proxy;
 pub mod library;
+pub mod moto;
+pub mod python;
 pub mod random;
 pub mod s3_server;
 pub mod tree;

@@ -33,14 +33,6 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
             remarks.push(format!("source.{name}: no job captures it"));
         }
     }
-    for (name, repository) in &config.repositories {
-        if repository.lock.is_some() {
-            remarks.push(format!(
-                "repository.{name}: this version of icecore cannot lock objects; its jobs refuse to \
-                 run without the lock"
-            ));
-        }
-    }
     remarks.extend(not_done(config));
     for (name, job) in &config.jobs {
         if job.keep.is_none() {

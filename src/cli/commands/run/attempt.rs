@@ -174,12 +174,6 @@ fn open_all(
         let Some(repository) = run.configuration.config.repositories.get(name) else {
             continue;
         };
-        if repository.lock.is_some() {
-            return Err(CommandError::usage(format!(
-                "repository.{name} wants its objects locked, which this version cannot do"
-            ))
-            .hint("leave lock out, and protect the bucket itself until then"));
-        }
         let invocation = limited.with_repository(name);
         let opened = match captures(job) {
             true => invocation.open_repository_to_capture("run"),

@@ -2,8 +2,8 @@
 
 use crate::check::{CheckOptions, ReadData};
 use crate::cli::commands::check::check_and_prove;
-use crate::cli::commands::forget;
 use crate::cli::commands::run::captures;
+use crate::cli::commands::{forget, prune};
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::config::Job;
@@ -26,6 +26,10 @@ pub fn maintain(
     dry_run: bool,
 ) -> CommandResult<Maintained> {
     let forgotten = retain(invocation, open, name, job, dry_run)?;
+    let may_prune = open.repository.access().check_allowed(Need::Maintain, "");
+    if !dry_run && forgotten == 0 && may_prune.is_ok() {
+        prune::extend_locks(invocation, open)?;
+    }
     if !dry_run {
         check(invocation, open, job)?;
     }

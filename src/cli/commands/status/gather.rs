@@ -6,12 +6,13 @@ use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::listing::Proven;
+use crate::cli::locks;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
-use crate::status::{JobFacts, Newest, RepositoryFacts, SourceFacts};
+use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -257,8 +258,13 @@ fn look(
             .map(|(summary, bytes, proven)| (summary.clone(), bytes, proven))
             .collect(),
     };
+    let locks = locks::look(open, &mut set.visible().map(|(summary, ..)| summary.id))?;
     let facts = RepositoryFacts {
         name: name.to_owned(),
+        locks: locks.map(|locks| LockFacts {
+            soonest: locks.soonest,
+            least: locks::alarm(locks.lock),
+        }),
         damaged: set.damaged as u64,
         disk: Space::of_disk(open),
         ..RepositoryFacts::default()
