@@ -127,9 +127,14 @@ fn block(world: &TestEnvironment) -> PathBuf {
 
 /// The record of the last run.
 fn record(world: &TestEnvironment) -> (PathBuf, Value) {
+    state(world, "nightly.json")
+}
+
+/// What is remembered in a file of this name.
+fn state(world: &TestEnvironment, name: &str) -> (PathBuf, Value) {
     let jobs = world.path("home/.cache/icecore/jobs");
     let found = fs::read_dir(jobs).unwrap();
-    let mut found = found.map(|entry| entry.unwrap().path().join("nightly.json"));
+    let mut found = found.map(|entry| entry.unwrap().path().join(name));
     let path = found.find(|path| path.exists()).unwrap();
     let value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     (path, value)
@@ -375,4 +380,46 @@ fn a_disabled_job_is_told_and_left_out() {
         none.stderr
     );
     world.run(&["run", "nightly"]).expect(0);
+}
+
+#[test]
+fn a_job_that_never_ran_is_missed_since_the_daemon_knew_it() {
+    let world = world("");
+    let daemon = Daemon::start(&world, &[]);
+    daemon.wait("daemon-started");
+    let (summary, _) = daemon.stop();
+    assert_eq!(summary["runs"], 0, "its time did not come");
+    let (path, mut value) = state(&world, "daemon.state");
+    value["nightly"] = (value["nightly"].as_i64().unwrap() - 4 * 86_400 * 1_000_000_000).into();
+    fs::write(path, value.to_string()).unwrap();
+    let status = world.run(&["status", "--json"]).expect(6).summary();
+    let findings = status["findings"].as_array().unwrap();
+    assert!(
+        findings.iter().any(|one| one["state"] == "missed"),
+        "{status}"
+    );
+    let daemon = Daemon::start(&world, &[]);
+    let ended = daemon.wait("run-ended");
+    assert_eq!(
+        (&ended["ok"], &ended["trigger"]),
+        (&Value::Bool(true), &"catch-up".into()),
+        "{ended}"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn an_address_in_use_or_a_broken_file_stops_it_at_the_start() {
+    let world = world("");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("[observe]\nlisten = \"{}\"", taken.local_addr().unwrap());
+    change(&world, &[("[observe]", &listen)]);
+    let refused = world.run(&["daemon"]).expect(1);
+    assert!(
+        refused.stderr.contains("cannot listen at 127.0.0.1:"),
+        "{}",
+        refused.stderr
+    );
+    world.write("icecore.toml", "version = 1\n[job.nightly]\n");
+    world.run(&["daemon"]).expect(2);
 }

@@ -175,6 +175,12 @@ pub fn last(records: &Records, name: &TaskName) -> Last {
     last.unwrap_or_default()
 }
 
+/// Since when the daemon knows a task, where it ever did.
+pub fn known_since(records: &Records, name: &TaskName) -> Option<Timestamp> {
+    let known: BTreeMap<String, i64> = records.read(SINCE)?;
+    known.get(&name.to_string()).copied().map(Timestamp)
+}
+
 /// What no two tasks use at once. Drills need room and the disk: one at a time.
 fn uses(configuration: &Configuration, job: &Job, kind: Kind) -> BTreeSet<String> {
     match kind {

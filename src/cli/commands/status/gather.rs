@@ -1,6 +1,7 @@
 //! What `status` judges: read from the repositories, the configuration, and this host's records.
 
 use crate::cli::commands::config::zone_of;
+use crate::cli::commands::daemon::tasks::{Kind, TaskName, known_since};
 use crate::cli::commands::run::{Records, Space, identities};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
@@ -10,6 +11,7 @@ use crate::cli::locks;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
+use crate::metrics::JobRecord;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
 use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
@@ -191,15 +193,24 @@ fn of_job(records: &Records, name: &str, job: &Job, zone: &TimeZone, now: Timest
         drill_error: drill.and_then(|drill| drill.error),
         ..JobFacts::default()
     };
-    let Some(record) = records.of(name) else {
-        return facts;
+    let record = records.of(name);
+    // One that never ran counts from when the daemon saw it first.
+    let task = TaskName {
+        job: name.to_owned(),
+        kind: Kind::Run,
     };
+    let last = record.as_ref().map(JobRecord::last);
+    let last = last.or_else(|| known_since(records, &task));
     let due = job.schedule.as_ref().filter(|_| job.enabled);
-    let due = due.and_then(|schedule| schedule.due(Some(record.last()), now, zone));
+    let due = due.and_then(|schedule| schedule.due(Some(last?), now, zone));
     let late = i64::try_from(LATE_MAX.as_nanos()).unwrap_or(i64::MAX);
+    let (error, failures) = match record {
+        Some(record) => (record.error, record.failures),
+        None => (None, 0),
+    };
     JobFacts {
-        error: record.error,
-        failures: record.failures,
+        error,
+        failures,
         missed: due.filter(|due| due.0.saturating_add(late) < now.0),
         ..facts
     }
