@@ -2,7 +2,7 @@
 
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::prune;
-use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
@@ -136,6 +136,8 @@ impl RuleArguments {
 /// How a plan is carried out.
 struct Mode {
     prune: bool,
+    /// Whether a job wants it, which sees to the space itself.
+    by_job: bool,
     force: bool,
     dry_run: bool,
 }
@@ -162,6 +164,7 @@ pub fn run(invocation: &Invocation, arguments: &ForgetArguments) -> CommandResul
     }
     let mode = Mode {
         prune: arguments.prune,
+        by_job: false,
         force: arguments.force,
         dry_run: arguments.dry_run,
     };
@@ -235,11 +238,25 @@ pub fn retain(
         return Ok(0);
     }
     let mode = Mode {
-        prune,
+        prune: prune && dry_run,
+        by_job: true,
         force: false,
         dry_run,
     };
     carry_out(invocation, open, &set, plan, &mode)?;
+    if prune && !dry_run {
+        let pruned = prune::execute(invocation, open, &prune::PruneArguments::of_job());
+        match pruned {
+            // Others are at work. It is not lost: the next run that forgets something frees this too.
+            Err(error) if error.kind == ErrorKind::Refused => {
+                let said = format!("its space is freed another time: {}", error.message());
+                invocation.ui.warn(&said);
+                // What a prune would have done first.
+                prune::extend_locks(invocation, open)?;
+            }
+            other => drop(other?),
+        }
+    }
     Ok(number)
 }
 
@@ -255,6 +272,7 @@ pub fn cleanup(invocation: &Invocation, arguments: &CleanupArguments) -> Command
     let plan = planned(invocation, &open, &set, &policy, everything)?;
     let mode = Mode {
         prune: arguments.prune,
+        by_job: false,
         force: arguments.force,
         dry_run: arguments.dry_run,
     };
@@ -365,7 +383,7 @@ fn carry_out(
     if mode.prune {
         let pruned = prune::execute(invocation, open, &prune::PruneArguments::default())?;
         fields["pruned"] = json!(pruned.summary);
-    } else if !ids.is_empty() {
+    } else if !ids.is_empty() && !mode.by_job {
         invocation.output.say(
             "They can be brought back (icecore forget --undo SNAP) until icecore prune frees \
              their space",

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 /// Fewest digits that name a session.
 const DIGITS_MIN: usize = 8;
 
-/// How long running backups are waited for where space is short.
-const WAIT_FOR_SPACE: Duration = Duration::from_secs(300);
+/// How long a job waits for running backups before it prunes.
+const WAIT_OF_JOB: Duration = Duration::from_secs(300);
 
 /// Options of `prune`.
 #[derive(Debug, Default, Args)]
@@ -131,12 +131,19 @@ fn no_session(name: &str, open: &[SessionId]) -> CommandError {
 }
 
 impl PruneArguments {
-    /// As where space is short: leaves no waste, and does not wait long.
+    /// As a job prunes: what is due next must not wait long for what runs now.
+    pub fn of_job() -> Self {
+        Self {
+            wait: Some(WAIT_OF_JOB),
+            ..Self::default()
+        }
+    }
+
+    /// The same where space is short: leaves no waste.
     pub fn for_space() -> Self {
         Self {
             max_unused: parse_percent("0%").ok(),
-            wait: Some(WAIT_FOR_SPACE),
-            ..Self::default()
+            ..Self::of_job()
         }
     }
 }

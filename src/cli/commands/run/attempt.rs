@@ -376,8 +376,7 @@ fn look_after(
     done: &mut Done,
 ) -> CommandResult<()> {
     let records = Records::open(&opened.invocation, run.configuration)?;
-    let _care = records.claim_care(&opened.name, &opened.invocation)?;
-    let maintained = maintain::maintain(&opened.invocation, &opened.open, (name, job), run.dry_run);
+    let maintained = maintain::maintain(opened, &records, (name, job), run.dry_run);
     opened.invocation.cancel.check()?;
     match maintained {
         Ok(maintained) => done.forgotten += maintained.forgotten,

@@ -2,7 +2,8 @@
 
 use crate::check::{CheckOptions, ReadData};
 use crate::cli::commands::check::check_and_prove;
-use crate::cli::commands::run::captures;
+use crate::cli::commands::run::attempt::Opened;
+use crate::cli::commands::run::{Records, captures};
 use crate::cli::commands::{forget, prune};
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
@@ -19,13 +20,18 @@ pub struct Maintained {
 }
 
 /// Looks after one repository of a job.
-pub fn maintain(
-    invocation: &Invocation,
-    open: &OpenRepository,
+pub(super) fn maintain(
+    opened: &Opened,
+    records: &Records,
     (name, job): (&str, &Job),
     dry_run: bool,
 ) -> CommandResult<Maintained> {
-    let forgotten = retain(invocation, open, name, job, dry_run)?;
+    let (invocation, open) = (&opened.invocation, &opened.open);
+    let forgotten = {
+        // Of two prunes one would give way. Reading back disturbs nobody.
+        let _care = records.claim_care(&opened.name, invocation)?;
+        retain(invocation, open, name, job, dry_run)?
+    };
     let may_prune = open.repository.access().check_allowed(Need::Maintain, "");
     if !dry_run && forgotten == 0 && may_prune.is_ok() {
         prune::extend_locks(invocation, open)?;
