@@ -64,12 +64,12 @@ def icecore(options, scratch, database, rows):
     first, out = run("snapshot", f"sqlite:{database}")
     result = {"first_seconds": first, "first_bytes": summary(out)["bytes_stored"]}
     result["restore_first_seconds"], _ = run("restore", "latest", "--target", str(scratch / "ice-1"))
-    same(database, next((scratch / "ice-1").rglob("*.db")))
+    same(database, scratch / "ice-1")
     change(database, rows)
     result["second_seconds"], out = run("snapshot", f"sqlite:{database}")
     result["second_bytes"] = summary(out)["bytes_stored"]
     result["restore_second_seconds"], _ = run("restore", "latest", "--target", str(scratch / "ice-2"))
-    same(database, next((scratch / "ice-2").rglob("*.db")))
+    same(database, scratch / "ice-2")
     return result
 
 
@@ -106,11 +106,14 @@ def main():
         for tool in (icecore, restic):
             database = scratch / "app.db"
             shutil.copyfile(original, database)
-            results[tool.__name__] = {
-                name: round(value, 2) for name, value in tool(options, scratch, database, rows).items()
-            }
+            try:
+                measured = tool(options, scratch, database, rows)
+                results[tool.__name__] = {name: round(value, 2) for name, value in measured.items()}
+            except subprocess.CalledProcessError as failed:
+                # Some clients and servers do not get along; the others are still measured.
+                results[tool.__name__] = {"failed": " ".join(map(str, failed.cmd[1:2]))}
             for restored in scratch.glob("*-[12]"):
-                shutil.rmtree(restored)
+                restored.unlink() if restored.is_file() else shutil.rmtree(restored)
     print(json.dumps({"megabytes": options.megabytes, **results}, indent=2))
 
 

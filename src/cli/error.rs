@@ -168,6 +168,9 @@ impl From<OpenError> for CommandError {
 
 impl From<KeyError> for CommandError {
     fn from(error: KeyError) -> Self {
+        if let KeyError::Store(error) = error {
+            return error.into();
+        }
         match &error {
             KeyError::WrongKey { .. } => Self::new(ErrorKind::Key, error)
                 .hint("the recovery kit says which kind of key the repository was made with"),
