@@ -22,6 +22,31 @@ fn frames_round_trip_and_noise_is_left_alone() {
 }
 
 #[test]
+fn auto_tries_harder_where_there_is_little_to_do() {
+    let text = |seed: u32| {
+        let words =
+            (0..40_000u32).map(|n| format!("{} ", (n.wrapping_mul(2_654_435_761) ^ seed) % 5000));
+        words.collect::<String>().into_bytes()
+    };
+    let mut auto = Compressor::new(Effort::Auto);
+    let mut lengths = Vec::new();
+    let mut out = Vec::new();
+    for seed in 0..120 {
+        assert!(auto.compress(&text(seed), &mut out));
+        lengths.push(out.len());
+    }
+    let of_level = |level, seed| {
+        let mut out = Vec::new();
+        assert!(Compressor::new(Effort::Level(level)).compress(&text(seed), &mut out));
+        out.len()
+    };
+    assert_eq!(lengths[0], of_level(9, 0));
+    assert_eq!(lengths[60], of_level(3, 60));
+    assert_eq!(lengths[119], of_level(1, 119));
+    assert!(lengths[0] < lengths[119]);
+}
+
+#[test]
 fn a_frame_is_exactly_what_the_row_says() {
     let mut compressor = Compressor::new(Effort::Auto);
     let text = vec![b'x'; 10_000];

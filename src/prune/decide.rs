@@ -7,7 +7,7 @@ use crate::prune::PruneError;
 use crate::prune::condemn::Condemnation;
 use crate::prune::execute::Round;
 use crate::prune::inventory::{Catalog, Listing};
-use crate::prune::mark::{Survey, mark};
+use crate::prune::mark::{Survey, looking_again, mark};
 use crate::repository::gc::Commit;
 use crate::spill::Bits;
 use std::collections::HashSet;
@@ -15,11 +15,7 @@ use std::collections::HashSet;
 impl Round<'_> {
     /// Marks again, and takes from what is condemned only what nothing needs.
     pub(super) fn decide(&self, condemned: &Condemnation) -> Result<Condemned, PruneError> {
-        match self.decide_once(condemned) {
-            // Before damage is believed, everything is listed again.
-            Err(PruneError::Unresolved(_) | PruneError::Links(_)) => self.decide_once(condemned),
-            other => other,
-        }
+        looking_again(&|| self.decide_once(condemned))
     }
 
     fn decide_once(&self, condemned: &Condemnation) -> Result<Condemned, PruneError> {

@@ -22,6 +22,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Heads of metadata packs kept while marking.
 const HEADS_MAX: usize = 256;
 
+/// Looks before damage is believed. One may fail because the store did, and one because another
+/// prune deleted between two of its lists.
+const LOOKS: usize = 3;
+
+/// Repeats a look, lists and all, in which an id did not resolve.
+pub(super) fn looking_again<T>(look: &dyn Fn() -> Result<T, PruneError>) -> Result<T, PruneError> {
+    for _ in 1..LOOKS {
+        match look() {
+            Err(PruneError::Unresolved(_) | PruneError::Links(_)) => {}
+            other => return other,
+        }
+    }
+    look()
+}
+
 /// Everything a decision rests on, listed in the order that the protocol wants: snapshots, holds,
 /// gc, index.
 #[derive(Debug)]

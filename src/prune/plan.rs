@@ -3,7 +3,7 @@
 use crate::id::{PackId, SnapshotId};
 use crate::prune::inventory::{Inventory, StoredPack};
 use crate::prune::locks::{Locked, extend, locked_packs};
-use crate::prune::mark::{Marks, Survey, mark};
+use crate::prune::mark::{Marks, Survey, looking_again, mark};
 use crate::prune::merge;
 use crate::prune::moves::Moves;
 use crate::prune::{Context, PruneError, PruneOptions};
@@ -66,7 +66,7 @@ impl<'a> PrunePlan<'a> {
     ) -> Result<Self, PruneError> {
         repository.require_maintain("prune")?;
         let survey = |repository| Survey::take(repository, context, None, &options);
-        let (survey, marks) = marked_twice(survey, repository, context)?;
+        let (survey, marks) = marked(survey, repository, context)?;
         let snapshots = match options.damaged.is_empty() {
             true => going(&survey),
             false => Vec::new(),
@@ -235,8 +235,8 @@ impl<'a> PrunePlan<'a> {
     }
 }
 
-/// Takes a survey and marks; where an id does not resolve, once more before it is believed.
-fn marked_twice<'r>(
+/// Takes a survey and marks.
+fn marked<'r>(
     survey: impl Fn(&'r Repository) -> Result<Survey, PruneError>,
     repository: &'r Repository,
     context: Context<'_>,
@@ -247,10 +247,7 @@ fn marked_twice<'r>(
         let marks = mark(repository, context, &survey, &is_live, &HashSet::new())?;
         Ok((survey, marks))
     };
-    match attempt() {
-        Err(PruneError::Unresolved(_) | PruneError::Links(_)) => attempt(),
-        other => other,
-    }
+    looking_again(&attempt)
 }
 
 fn going(survey: &Survey) -> Vec<SnapshotId> {

@@ -6,15 +6,16 @@ use crate::format::entry::TreeEntry;
 use crate::format::node::Child;
 use crate::monitor::{Cancel, Monitor};
 use crate::repository::{ReadError, Reader};
-use crate::restorer::compare::{Candidate, Names, is_zero, not_there};
-use crate::restorer::fetch::{Place, Receiver, Wanted};
+use crate::restorer::compare::{Candidate, Names, not_there};
+use crate::restorer::fetch::Wanted;
 use crate::restorer::finish::{FileFailure, Finished, OpenFile, finish_all};
+use crate::restorer::writer::{Writer, with_early_syncs};
 use crate::target::files::{
     ExistingFile, TargetError, TargetFile, TargetPath, TargetResult, TargetRoot, Warning,
 };
 use crate::tree::{Piece, for_each_piece};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Chunks of one batch: 4 GiB of large files; plans of a few megabytes, of tens with long chains.
 const CHUNKS_MAX: usize = 16_384;
@@ -115,6 +116,7 @@ impl<'x, 'a> Batch<'x, 'a> {
             content,
             existing,
             failure: Mutex::default(),
+            unsynced: AtomicU64::default(),
         });
         let reader = self.reader;
         let listed =
@@ -188,29 +190,29 @@ impl<'x, 'a> Batch<'x, 'a> {
 
     /// Fetches the chunks asked for so far, but for what is there; files stay open.
     fn fetch(&mut self) -> Result<(), BatchError> {
-        let writer = Writer {
-            files: &self.files,
-            monitor: self.monitor,
-            names: self.manner.names,
-            written: AtomicU64::new(0),
-        };
-        let (workers, cancel) = (self.manner.workers, self.cancel);
         let candidates = std::mem::take(&mut self.candidates);
         let mut wanted = std::mem::take(&mut self.wanted);
-        let is_there = |candidate: &Candidate, buffer: &mut Vec<u8>| {
-            writer
-                .is_there(candidate, buffer)
-                .unwrap_or_else(|error| writer.fail_target(candidate.place, error))
-        };
-        for missing in not_there(&candidates, workers, cancel, &is_there) {
-            if let Some(chunk) = missing.chunk {
-                self.outcome.bytes_differed += missing.length;
-                wanted.add(chunk, missing.place);
+        let (files, manner, cancel) = (&self.files, self.manner, self.cancel);
+        let (written, differed) = with_early_syncs(files, |due| {
+            let writer = Writer::new(files, self.monitor, manner.names, due);
+            let is_there = |candidate: &Candidate, buffer: &mut Vec<u8>| {
+                writer
+                    .is_there(candidate, buffer)
+                    .unwrap_or_else(|error| writer.fail_target(candidate.place, error))
+            };
+            let mut differed = 0;
+            for missing in not_there(&candidates, manner.workers, cancel, &is_there) {
+                if let Some(chunk) = missing.chunk {
+                    differed += missing.length;
+                    wanted.add(chunk, missing.place);
+                }
             }
-        }
-        cancel.check()?;
-        wanted.fetch(self.reader, &writer, workers, cancel)?;
-        self.outcome.bytes_written += writer.written.into_inner();
+            cancel.check()?;
+            wanted.fetch(self.reader, &writer, manner.workers, cancel)?;
+            Ok::<_, BatchError>((writer.written(), differed))
+        })?;
+        self.outcome.bytes_written += written;
+        self.outcome.bytes_differed += differed;
         Ok(cancel.check()?)
     }
 
@@ -301,118 +303,5 @@ fn tag(content: Child) -> Vec<u8> {
     match content {
         Child::Chunk { id, .. } | Child::Links { id, .. } => id.0[..8].to_vec(),
         Child::Nothing | Child::Hole { .. } => vec![0; 8],
-    }
-}
-
-/// Bytes of zeros that are read at once.
-const ZEROS_BYTES: u64 = 1 << 20;
-
-impl OpenFile {
-    fn fail(&self, failure: FileFailure) {
-        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(failure);
-    }
-
-    fn is_failed(&self) -> bool {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.is_some()
-    }
-
-    /// Whether the file itself holds a piece already.
-    fn holds(
-        &self,
-        piece: &Candidate,
-        names: Names<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> TargetResult<bool> {
-        let read = |offset, buffer: &mut [u8]| self.file.read_at(offset, buffer);
-        let Some(chunk) = piece.chunk else {
-            let end = piece.place.offset + piece.length;
-            let mut offset = piece.place.offset;
-            while offset < end {
-                let length = ZEROS_BYTES.min(end - offset);
-                if !read_whole(offset, length, buffer, read)? || !is_zero(buffer) {
-                    return Ok(false);
-                }
-                offset += length;
-            }
-            return Ok(true);
-        };
-        let is_whole = read_whole(piece.place.offset, piece.length, buffer, read)?;
-        Ok(is_whole && names.name(chunk, buffer))
-    }
-}
-
-/// Fills `buffer` with `length` bytes; `false` when there are fewer.
-fn read_whole(
-    offset: u64,
-    length: u64,
-    buffer: &mut Vec<u8>,
-    read: impl Fn(u64, &mut [u8]) -> TargetResult<usize>,
-) -> TargetResult<bool> {
-    buffer.resize(length as usize, 0);
-    Ok(read(offset, buffer)? == buffer.len())
-}
-
-struct Writer<'w> {
-    files: &'w [OpenFile],
-    monitor: &'w dyn Monitor,
-    names: Names<'w>,
-    written: AtomicU64,
-}
-
-impl Writer<'_> {
-    /// Whether a piece is there, or was copied there from what the file replaces.
-    fn is_there(&self, piece: &Candidate, buffer: &mut Vec<u8>) -> TargetResult<bool> {
-        let Some(open) = self.files.get(piece.place.file as usize) else {
-            return Ok(false);
-        };
-        let mut is_there = open.file.is_resumed() && open.holds(piece, self.names, buffer)?;
-        if !is_there && let (Some(existing), Some(chunk)) = (&open.existing, piece.chunk) {
-            let offset = piece.place.offset;
-            let read = |offset, buffer: &mut [u8]| existing.read_at(offset, buffer);
-            let is_whole = read_whole(offset, piece.length, buffer, read)?;
-            if is_whole && self.names.name(chunk, buffer) {
-                open.file.write_at(offset, buffer)?;
-                self.written.fetch_add(piece.length, Ordering::Relaxed);
-                is_there = true;
-            }
-        }
-        if is_there {
-            self.monitor.advance(piece.length);
-        }
-        Ok(is_there)
-    }
-
-    /// Fails the file of a place; `false`, for what is not there.
-    fn fail_target(&self, place: Place, error: TargetError) -> bool {
-        if let Some(open) = self.files.get(place.file as usize) {
-            open.fail(FileFailure::Target(error));
-        }
-        false
-    }
-}
-
-impl Receiver for Writer<'_> {
-    fn deliver(&self, place: Place, plain: &[u8]) {
-        let Some(open) = self.files.get(place.file as usize) else {
-            return;
-        };
-        self.monitor.advance(plain.len() as u64);
-        match open.file.write_at(place.offset, plain) {
-            Ok(()) => {
-                self.written
-                    .fetch_add(plain.len() as u64, Ordering::Relaxed);
-            }
-            Err(error) => open.fail(FileFailure::Target(error)),
-        }
-    }
-
-    fn fail(&self, places: &[Place], error: &ReadError) {
-        for place in places {
-            if let Some(open) = self.files.get(place.file as usize) {
-                open.fail(FileFailure::Damaged(crate::explain::explain(error)));
-            }
-        }
     }
 }

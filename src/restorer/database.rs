@@ -4,6 +4,7 @@
 use crate::entry::{Fact, Facts};
 use crate::monitor::Cancel;
 use crate::restorer::error::RestoreError;
+use crate::source::sqlite::Check;
 use crate::target::files::{Overwrite, TargetPath, TargetRoot};
 use crate::target::sqlite::{
     ReplaceError, Replacement, ReplacementReport, check_replaceable, replace_database,
@@ -66,6 +67,7 @@ impl Pending {
     pub(super) fn put_in_place(
         &self,
         accept_damage: bool,
+        check: Check,
         cancel: &Cancel,
     ) -> Result<(PathBuf, ReplacementReport), ReplaceError> {
         let replacement = Replacement {
@@ -74,6 +76,7 @@ impl Pending {
             recorded: &self.facts,
             recorded_mode: Some(self.mode),
             accept_damage,
+            check,
         };
         let report = replace_database(&replacement, cancel)?;
         Ok((self.target_path.clone(), report))

@@ -2,9 +2,11 @@
 
 use crate::format::entry::TreeEntry;
 use crate::format::node::Child;
+use crate::restorer::compare::{Candidate, Names, is_zero};
 use crate::target::files::{
     ExistingFile, TargetError, TargetFile, TargetPath, TargetResult, TargetRoot, Warning,
 };
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 /// A file of the batch, open for writing.
@@ -18,6 +20,8 @@ pub(super) struct OpenFile {
     /// What is at its place, to copy from what is equal.
     pub(super) existing: Option<ExistingFile>,
     pub(super) failure: Mutex<Option<FileFailure>>,
+    /// Bytes that were written since the disk was last asked to take them.
+    pub(super) unsynced: AtomicU64,
 }
 
 /// Why a file was not restored.
@@ -93,4 +97,54 @@ impl OpenFile {
             Some(FileFailure::Target(error)) => Err(error),
         }
     }
+}
+
+/// Bytes of zeros that are read at once.
+const ZEROS_BYTES: u64 = 1 << 20;
+
+impl OpenFile {
+    pub(super) fn fail(&self, failure: FileFailure) {
+        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(failure);
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.is_some()
+    }
+
+    /// Whether the file itself holds a piece already.
+    pub(super) fn holds(
+        &self,
+        piece: &Candidate,
+        names: Names<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> TargetResult<bool> {
+        let read = |offset, buffer: &mut [u8]| self.file.read_at(offset, buffer);
+        let Some(chunk) = piece.chunk else {
+            let end = piece.place.offset + piece.length;
+            let mut offset = piece.place.offset;
+            while offset < end {
+                let length = ZEROS_BYTES.min(end - offset);
+                if !read_whole(offset, length, buffer, read)? || !is_zero(buffer) {
+                    return Ok(false);
+                }
+                offset += length;
+            }
+            return Ok(true);
+        };
+        let is_whole = read_whole(piece.place.offset, piece.length, buffer, read)?;
+        Ok(is_whole && names.name(chunk, buffer))
+    }
+}
+
+/// Fills `buffer` with `length` bytes; `false` when there are fewer.
+pub(super) fn read_whole(
+    offset: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+    read: impl Fn(u64, &mut [u8]) -> TargetResult<usize>,
+) -> TargetResult<bool> {
+    buffer.resize(length as usize, 0);
+    Ok(read(offset, buffer)? == buffer.len())
 }

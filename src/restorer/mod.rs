@@ -20,6 +20,7 @@ mod finish;
 mod plan;
 mod run;
 mod single;
+mod writer;
 
 pub use error::RestoreError;
 pub use run::{RestoreOptions, Restored, Selection, Wanted, restore};

@@ -8,6 +8,7 @@ use crate::restorer::batch::{Batch, Manner, Order};
 use crate::restorer::compare::Names;
 use crate::restorer::database;
 use crate::restorer::error::RestoreError;
+use crate::source::sqlite::Check;
 use crate::target::files::{Made, TargetOptions, TargetPath, TargetRoot, Warning};
 use crate::target::sqlite::{ReplaceError, ReplacementReport};
 use crate::tree::{self, Descend, Node, Visitor};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub type Wanted<'f> = dyn Fn(&[u8], bool) -> bool + 'f;
 
 /// How to restore.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// What happens to what is there, owners, modes.
     pub target: TargetOptions,
@@ -35,6 +36,24 @@ pub struct RestoreOptions {
     pub verify: bool,
     /// Whether databases are put in place although their check fails.
     pub accept_damage: bool,
+    /// How a database is checked before it is put in place.
+    pub check: Check,
+}
+
+impl Default for RestoreOptions {
+    /// One worker, everything as it was, databases checked in full.
+    fn default() -> Self {
+        Self {
+            target: TargetOptions::default(),
+            workers: 1,
+            below: Vec::new(),
+            strip: 0,
+            in_place: false,
+            verify: false,
+            accept_damage: false,
+            check: Check::Integrity,
+        }
+    }
 }
 
 /// What part of a snapshot is wanted.
@@ -371,8 +390,8 @@ impl Restore<'_, '_, '_> {
             if failed.any(|(shown, _)| *shown == pending.shown) {
                 continue;
             }
-            let accept = self.options.accept_damage;
-            match pending.put_in_place(accept, self.cancel) {
+            let (accept, check) = (self.options.accept_damage, self.options.check);
+            match pending.put_in_place(accept, check, self.cancel) {
                 Ok(report) => self.restored.databases.push(report),
                 Err(error @ ReplaceError::Damaged { .. }) => {
                     outcome.files -= 1;

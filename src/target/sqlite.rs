@@ -29,7 +29,8 @@ pub use trial::{Answer, Trial, try_out};
 use crate::entry::Facts;
 use crate::monitor::Cancel;
 use crate::source::sqlite::{
-    COMPANION_SUFFIXES, Claim, ExclusiveFile, Occupant, companion, lock_probe, stop_on_cancel,
+    COMPANION_SUFFIXES, Check, Claim, ExclusiveFile, Occupant, companion, lock_probe,
+    stop_on_cancel,
 };
 use error::{files, in_use};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -56,12 +57,16 @@ pub struct Replacement<'a> {
     pub recorded_mode: Option<u32>,
     /// Go on although the image is damaged or differs: the report says how.
     pub accept_damage: bool,
+    /// How the image is checked; with none rows are not counted either.
+    pub check: Check,
 }
 
 /// What the proof of an image found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageProof {
-    /// The first messages of `integrity_check`; none means that it passed.
+    /// Which check of the engine ran, and whether rows were counted.
+    pub check: Check,
+    /// The first messages of the check; none means that it passed.
     pub faults: Vec<String>,
     /// Why the check could not run, where it needs something only the application has.
     pub check_not_possible: Option<String>,
@@ -165,7 +170,7 @@ fn prove_and_sync(
     let file = File::open(image).map_err(|error| files("open", image, error))?;
     std::thread::scope(|scope| {
         let syncing = Builder::new().spawn_scoped(scope, || file.sync_data());
-        let proof = prove::prove_image(image, replacement.recorded, cancel);
+        let proof = prove::prove_image(image, replacement.recorded, replacement.check, cancel);
         // A failure is told once: the sync that follows would not see it.
         if let Ok(Ok(Err(error))) = syncing.map(ScopedJoinHandle::join) {
             return Err(files("sync", image, error));

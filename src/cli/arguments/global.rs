@@ -85,6 +85,9 @@ pub struct GlobalArguments {
     pub jobs: Option<NonZeroUsize>,
 
     /// How hard to compress: auto, fast, max, off, or a zstd level
+    ///
+    /// auto goes by how much there is to do: each thread gives the first 4 MiB of what is new zstd
+    /// 9, the next 12 MiB zstd 3, and the rest zstd 1.
     #[arg(
         long,
         global = true,

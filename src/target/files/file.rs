@@ -78,6 +78,12 @@ impl TargetFile {
             .map_err(|errno| failed("write", self.shown.clone(), errno))
     }
 
+    /// Makes what was written so far durable.
+    pub fn sync_written(&self) -> TargetResult<()> {
+        rustix::fs::fdatasync(&self.descriptor)
+            .map_err(|errno| failed("make durable", self.shown.clone(), errno))
+    }
+
     /// Drops what is durable of it from memory, so that the next reading is one from the medium,
     /// as far as the system tells the truth.
     pub fn drop_cached(&self) -> TargetResult<()> {

@@ -23,6 +23,7 @@ const DIFFERENCES_MAX: usize = 10;
 pub(crate) fn prove_image(
     image: &Path,
     recorded: &Facts,
+    check: Check,
     cancel: &Cancel,
 ) -> Result<ImageProof, ReplaceError> {
     let metadata = image
@@ -34,7 +35,10 @@ pub(crate) fn prove_image(
         });
     }
     let claim = Claim::connection(image).map_err(|error| files("open", image, error))?;
-    let mut proof = ImageProof::default();
+    let mut proof = ImageProof {
+        check,
+        ..ImageProof::default()
+    };
     let result = examine(image, metadata.len(), recorded, cancel, &mut proof);
     drop(claim);
     match result {
@@ -94,14 +98,14 @@ fn examine(
 ) -> rusqlite::Result<()> {
     let connection = open_immutable(image, cancel)?;
     let tables = match recorded.get(keys::TABLES) {
-        Some(Fact::Counts(tables)) => Some(tables),
+        Some(Fact::Counts(tables)) if proof.check != Check::None => Some(tables),
         _ => None,
     };
     std::thread::scope(|scope| {
         let count = || open_immutable(image, cancel).and_then(|second| count_rows(&second));
         let counting = tables.and_then(|_| Builder::new().spawn_scoped(scope, count).ok());
         compare_size(&connection, length, recorded, proof)?;
-        match run_check(&connection, Check::Integrity)? {
+        match run_check(&connection, proof.check)? {
             Some(Verdict::Faulty(messages)) => proof.faults = messages,
             Some(Verdict::NotPossible(reason)) => proof.check_not_possible = Some(reason),
             Some(Verdict::Sound) | None => {}

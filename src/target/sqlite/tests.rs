@@ -4,7 +4,7 @@ use crate::entry::{Fact, Facts};
 use crate::monitor::Cancel;
 use crate::source::sqlite::tests::child::{Other, Role};
 use crate::source::sqlite::tests::support::{assert_invariant, capture, create, fill, transfer};
-use crate::source::sqlite::{Occupant, companion};
+use crate::source::sqlite::{Check, Occupant, companion};
 use crate::target::sqlite::{ReplaceError, Replacement, ReplacementReport, replace_database};
 use rusqlite::Connection;
 use std::fs;
@@ -49,6 +49,7 @@ impl Restored {
             recorded: &self.facts,
             recorded_mode: Some(0o644),
             accept_damage: false,
+            check: Check::Integrity,
         }
     }
 
@@ -318,6 +319,7 @@ fn an_empty_database_is_restored_empty() {
         recorded: &facts,
         recorded_mode: None,
         accept_damage: false,
+        check: Check::Integrity,
     };
     replace_database(&request, &Cancel::default()).unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"");

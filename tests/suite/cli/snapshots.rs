@@ -90,6 +90,50 @@ fn a_database_in_use_comes_back_proven() {
     assert_eq!(rows, 501);
 }
 
+/// An index that does not agree with its table: the full check alone sees it.
+#[test]
+fn the_check_of_a_restored_database_is_chosen() {
+    let world = TestEnvironment::new();
+    let path = world.database("app.db", 500);
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let spoil = "CREATE TABLE p(a, b); CREATE INDEX i ON p(a); INSERT INTO p VALUES (1, 2), (3, 4);
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON p(b)' WHERE name = 'i';";
+    database.execute_batch(spoil).unwrap();
+    drop(database);
+    world.run(&["snapshot", "app.db"]).expect(0);
+    let restore = |more: &[&str]| {
+        let arguments = ["restore", "latest", "--target", "back.db", "--overwrite"];
+        world.run(&[&arguments, more].concat())
+    };
+    let refused = restore(&[]).expect(4);
+    assert!(
+        refused.stderr.contains("integrity_check"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!world.path("back.db").exists());
+    let quick = restore(&["--database-check", "quick"]).expect(0).stdout;
+    assert!(
+        quick.contains("quick_check ok   502 rows = recorded"),
+        "{quick}"
+    );
+    let none = restore(&["--database-check", "none"]).expect(0).stdout;
+    assert!(none.contains("every byte as captured"), "{none}");
+    assert!(
+        !none.contains("check ok") && !none.contains("rows"),
+        "{none}"
+    );
+    assert_eq!(
+        fs::read(world.path("back.db")).unwrap(),
+        fs::read(&path).unwrap()
+    );
+    let json = restore(&["--database-check", "none", "--json"])
+        .expect(0)
+        .summary();
+    assert!(json["databases"][0]["check"].is_null(), "{json}");
+}
+
 #[test]
 fn streams_commands_and_variables() {
     let mut world = TestEnvironment::new();

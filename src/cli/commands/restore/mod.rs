@@ -18,6 +18,7 @@ use crate::event::{Activity, Ending, Status, Subject};
 use crate::repository::{Need, Reader, Snapshot};
 use crate::restorer::{RestoreOptions, Restored, Selection, Wanted, restore};
 use crate::selector::SnapshotPath;
+use crate::source::sqlite::Check;
 use crate::target::files::{Overwrite, TargetOptions};
 use chosen::Chosen;
 use clap::Args;
@@ -92,6 +93,14 @@ pub struct RestoreArguments {
     #[arg(long)]
     force: bool,
 
+    /// How a restored SQLite database is checked before it is put in place
+    ///
+    /// integrity: integrity_check, and rows counted and compared; quick: quick_check instead, which
+    /// does not compare indexes with tables; none: every byte is verified to be the one captured,
+    /// and nothing more. A check takes minutes for every hundred gigabytes.
+    #[arg(long, value_enum, default_value_t = DatabaseCheck::Integrity)]
+    database_check: DatabaseCheck,
+
     /// Put a database in place although its check fails
     #[arg(long)]
     accept_damage: bool,
@@ -103,6 +112,24 @@ pub struct RestoreArguments {
     /// Which snapshots.
     #[command(flatten)]
     selection: SelectionArguments,
+}
+
+/// Which check of the engine a restored database must pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DatabaseCheck {
+    Integrity,
+    Quick,
+    None,
+}
+
+impl From<DatabaseCheck> for Check {
+    fn from(check: DatabaseCheck) -> Self {
+        match check {
+            DatabaseCheck::Integrity => Self::Integrity,
+            DatabaseCheck::Quick => Self::Quick,
+            DatabaseCheck::None => Self::None,
+        }
+    }
 }
 
 /// Restores.
@@ -264,6 +291,7 @@ impl Task<'_> {
             in_place: arguments.in_place,
             verify: arguments.verify,
             accept_damage: arguments.accept_damage,
+            check: arguments.database_check.into(),
         };
         let selection = Selection {
             path: place.path.clone(),

@@ -11,6 +11,7 @@ use crate::cli::text;
 use crate::monitor::Monitor;
 use crate::repository::Snapshot;
 use crate::restorer::Restored;
+use crate::source::sqlite::Check;
 use crate::target::sqlite::ReplacementReport;
 use crate::units::{bytes, rate, seconds};
 use serde_json::{Value, json};
@@ -123,10 +124,15 @@ fn summary_line(result: &Result<'_>) -> String {
         parts.extend(proof(report));
     } else if !restored.databases.is_empty() {
         let number = restored.databases.len() as u64;
-        parts.push(format!(
-            "{} integrity_check ok",
-            text::counted(number, "database")
-        ));
+        let check = restored
+            .databases
+            .first()
+            .map(|(_, report)| report.proof.check);
+        let said = match check.and_then(Check::name) {
+            Some(check) => format!("{check} ok"),
+            None => "not checked".to_owned(),
+        };
+        parts.push(format!("{} {said}", text::counted(number, "database")));
     }
     parts.join("   ")
 }
@@ -161,6 +167,7 @@ fn summary(result: &Result<'_>) -> Value {
         "databases": restored.databases.iter().map(|(path, report)| json!({
             "path": path.display().to_string(),
             "sound": report.proof.is_sound(),
+            "check": report.proof.check.name(),
             "replaced": report.replaced,
             "tables_compared": report.proof.tables_compared,
             "rows_compared": report.proof.rows_compared,
@@ -176,10 +183,14 @@ fn summary(result: &Result<'_>) -> Value {
 fn proof(report: &ReplacementReport) -> Vec<String> {
     let proof = &report.proof;
     let mut parts = Vec::new();
+    let check = proof.check.name().unwrap_or("the database");
     match (&proof.check_not_possible, proof.faults.first()) {
-        (Some(why), _) => parts.push(format!("integrity_check not possible: {}", text::line(why))),
-        (None, Some(fault)) => parts.push(format!("integrity_check FAILED: {}", text::line(fault))),
-        (None, None) => parts.push("integrity_check ok".to_owned()),
+        (Some(why), _) => parts.push(format!("{check} not possible: {}", text::line(why))),
+        (None, Some(fault)) => parts.push(format!("{check} FAILED: {}", text::line(fault))),
+        (None, None) if proof.check == Check::None => {
+            parts.push("every byte as captured, the database not checked".to_owned());
+        }
+        (None, None) => parts.push(format!("{check} ok")),
     }
     match proof.differences.first() {
         Some(difference) => parts.push(text::line(difference)),
