@@ -19,6 +19,8 @@ pub mod id;
 pub mod limits;
 pub mod metrics;
 pub mod monitor;
+pub mod notice;
+pub mod notify;
 pub mod planted;
 pub mod schedule;
 pub mod status;

@@ -6,6 +6,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::text;
 use crate::env::Timestamp;
 use crate::format::protocol::{Proof, ProofKind};
+use crate::format::snapshot::Totals;
 use crate::id::{DomainTag, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repository::{CredentialKind, Repository, Snapshot};
@@ -160,13 +161,13 @@ impl SnapshotSet {
         self.snapshots.iter()
     }
 
-    /// The visible ones: as selectors see them, their sizes in bytes, what was proven of them.
-    pub fn visible(&self) -> impl Iterator<Item = (&Summary, u64, Proven)> {
+    /// The visible ones: as selectors see them, their figures, what was proven of them.
+    pub fn visible(&self) -> impl Iterator<Item = (&Summary, &Totals, Proven)> {
         let all = self.summaries.iter().zip(&self.snapshots);
         let visible = all.filter(|(summary, _)| !summary.hidden);
         visible.map(|(summary, snapshot)| {
             let proven = self.proofs.get(&summary.id).copied().unwrap_or_default();
-            (summary, snapshot.label.totals.bytes, proven)
+            (summary, &snapshot.label.totals, proven)
         })
     }
 

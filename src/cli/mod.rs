@@ -13,6 +13,7 @@ mod kit;
 mod listing;
 mod locks;
 mod log;
+mod notices;
 mod output;
 mod patterns;
 mod place;
@@ -195,6 +196,8 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
             commands::completions::run(invocation, &arguments, Arguments::command())
         }
         Command::Man => commands::man::run(invocation, Arguments::command()),
+        Command::Notify(command) => commands::notify::run(invocation, &command),
+        Command::Doctor(arguments) => commands::doctor::run(invocation, &arguments),
         Command::Audit(command) => commands::audit::run(invocation, &command),
         Command::Version => commands::version::run(invocation),
     }

@@ -20,7 +20,7 @@ mod value;
 
 pub use error::{ConfigError, ConfigFault};
 pub use job::{Check, Drill, Goals, Health, Job, JobKind, RestorePlan, Retry, Verify};
-pub use notify::{Mail, Notify, NotifyKind, Severity};
+pub use notify::{Mail, MailSecurity, Notify, NotifyKind, Severity};
 pub use overrides::{Override, Overrides, apply as apply_overrides, cipher_of};
 pub use repository::{Credentials, IfAbsent, Lock, LockMode, Repository};
 pub use secret::Secret;

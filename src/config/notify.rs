@@ -3,6 +3,7 @@
 use crate::config::command;
 use crate::config::secret::{Secret, secret};
 use crate::config::value::{Problem, Table, Value};
+use serde::{Deserialize, Serialize};
 
 /// Somebody who is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,8 @@ pub struct Notify {
 }
 
 /// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something needs attention.
     Warning,
@@ -54,8 +56,13 @@ pub enum NotifyKind {
     Slack(Secret),
     /// A URL is asked after a success, with `/fail` after a failure.
     Ping(Secret),
-    /// An event of PagerDuty's, with this routing key.
-    PagerDuty(Secret),
+    /// An event of PagerDuty's.
+    PagerDuty {
+        /// The routing key.
+        key: Secret,
+        /// Where events go; to PagerDuty's usual address without.
+        url: Option<String>,
+    },
     /// A mail.
     Email(Mail),
     /// A command that reads the JSON object from its standard input.
@@ -73,6 +80,19 @@ pub struct Mail {
     pub to: Vec<String>,
     /// User and password of the server.
     pub login: Option<(Secret, Secret)>,
+    /// How the connection is protected; without, by the port, and never in clear to another host.
+    pub security: Option<MailSecurity>,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS from the first byte.
+    Tls,
+    /// TLS asked for before anything is said.
+    StartTls,
+    /// Not at all.
+    None,
 }
 
 #[derive(Clone, Copy)]
@@ -106,9 +126,11 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Notify> {
         Kind::Webhook => url(table).map(NotifyKind::Webhook),
         Kind::Slack => url(table).map(NotifyKind::Slack),
         Kind::Ping => url(table).map(NotifyKind::Ping),
-        Kind::PagerDuty => table
-            .require("key", "{ env = \"PAGERDUTY_KEY\" }", secret)
-            .map(NotifyKind::PagerDuty),
+        Kind::PagerDuty => {
+            let key = table.require("key", "{ env = \"PAGERDUTY_KEY\" }", secret);
+            let url = table.take("url", |value| value.parsed(web));
+            key.map(|key| NotifyKind::PagerDuty { key, url })
+        }
         Kind::Email => email(table).map(NotifyKind::Email),
         Kind::Command => table
             .require("command", "[\"notify-send\"]", command)
@@ -142,13 +164,29 @@ fn email(table: &mut Table<'_, '_>) -> Option<Mail> {
             table.name
         )));
     }
+    let security = table.take("tls", |value| {
+        value.choice(&[
+            ("tls", MailSecurity::Tls),
+            ("starttls", MailSecurity::StartTls),
+            ("none", MailSecurity::None),
+        ])
+    });
     let (server, from, to) = (server?, from?, to?);
     Some(Mail {
         server,
         from,
         to,
         login: user.zip(password),
+        security,
     })
+}
+
+/// An address that is no secret.
+fn web(text: &str) -> Result<String, Problem> {
+    match text.starts_with("https://") || text.starts_with("http://") {
+        true => Ok(text.to_owned()),
+        false => Err(Problem::new(format!("{text:?} is no http or https URL"))),
+    }
 }
 
 fn address(text: &str) -> Result<String, Problem> {

@@ -71,6 +71,10 @@ pub struct Newest {
     pub bytes: u64,
     /// Size of the one before, bytes.
     pub bytes_before: Option<u64>,
+    /// How much of it the repository did not have, bytes.
+    pub changed: u64,
+    /// The median of that among the snapshots of the 14 days before it, where there are some.
+    pub changed_median: Option<u64>,
 }
 
 /// What is known of a source.
@@ -92,6 +96,8 @@ pub struct SourceFacts {
     pub drill: Option<(Timestamp, Duration)>,
     /// How often a restore is to be tried.
     pub drill_every: Option<Duration>,
+    /// Days lately that have no snapshot, as dates, where its job runs every day.
+    pub missing_days: Vec<String>,
 }
 
 /// What is known of a job.
@@ -128,6 +134,8 @@ pub struct RepositoryFacts {
     pub max_size: Option<u64>,
     /// Free and whole space of its disk, bytes.
     pub disk: Option<(u64, u64)>,
+    /// When its keys were drawn, where this credential sees that.
+    pub keys_drawn: Option<Timestamp>,
     /// The locks of its snapshots, where they are to be locked.
     pub locks: Option<LockFacts>,
 }
@@ -146,6 +154,15 @@ const SIZE_CHANGE_PERCENT: u64 = 20;
 
 /// Sizes below this are not compared: small things change much.
 const SIZE_COMPARED_BYTES: u64 = 1 << 20;
+
+/// Changes of so many times the median are told: a ransomware changes everything.
+const CHANGE_FACTOR: u64 = 4;
+
+/// Changes below this are not compared, bytes.
+const CHANGE_COMPARED_BYTES: u64 = 1 << 20;
+
+/// Keys are drawn anew once a quarter; some days are nobody's fault.
+pub const KEYS_OLD: Duration = Duration::from_secs(100 * 24 * 3600);
 
 /// How much longer than its interval a drill may be away.
 const DRILL_SLACK: u32 = 2;
@@ -180,7 +197,7 @@ pub fn judge(
 ) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     for repository in repositories {
-        judge_repository(repository, &mut findings);
+        judge_repository(repository, now, &mut findings);
         judge_locks(repository, now, &mut findings);
     }
     for source in sources {
@@ -237,6 +254,13 @@ fn judge_source(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
         findings.add(Level::Attention, "not-verified", name, message, remedy);
     }
     judge_size(name, newest, findings);
+    judge_change(name, newest, findings);
+    for day in &source.missing_days {
+        let message = format!("{day} has no snapshot");
+        let remedy =
+            format!("icecore run JOB --date {day}, where the data of that day is still there");
+        findings.add(Level::Attention, "missing-day", name, message, remedy);
+    }
     judge_drill(source, now, findings);
 }
 
@@ -292,6 +316,27 @@ fn judge_size(name: &str, newest: &Newest, findings: &mut Findings) {
         );
         let remedy = "look whether that was meant; icecore diff tells what went";
         findings.add(Level::Attention, "size", name, message, remedy);
+    }
+}
+
+fn judge_change(name: &str, newest: &Newest, findings: &mut Findings) {
+    let Some(median) = newest.changed_median else {
+        return;
+    };
+    let usual = median.max(CHANGE_COMPARED_BYTES);
+    if newest.changed > usual.saturating_mul(CHANGE_FACTOR) {
+        let message = format!(
+            "{} changed {}, the median of 14 days is {}",
+            newest.id,
+            crate::units::bytes(newest.changed),
+            crate::units::bytes(median)
+        );
+        let remedy = format!(
+            "look whether that was meant, before old snapshots go: icecore diff {}~1 {0}; \
+             icecore hold add keeps a good one",
+            newest.id
+        );
+        findings.add(Level::Attention, "change", name, message, remedy);
     }
 }
 
@@ -368,7 +413,7 @@ fn judge_locks(repository: &RepositoryFacts, now: Timestamp, findings: &mut Find
     findings.add(Level::NotSafe, "lock-lapsing", name, message, remedy);
 }
 
-fn judge_repository(repository: &RepositoryFacts, findings: &mut Findings) {
+fn judge_repository(repository: &RepositoryFacts, now: Timestamp, findings: &mut Findings) {
     let name = &repository.name;
     if let Some(why) = &repository.unreachable {
         let level = match repository.may_be_absent {
@@ -401,5 +446,12 @@ fn judge_repository(repository: &RepositoryFacts, findings: &mut Findings) {
             findings.add(Level::Attention, "disk", name, message, remedy);
         }
         Room::Enough => {}
+    }
+    if let Some(drawn) = repository.keys_drawn
+        && age(drawn, now) > KEYS_OLD
+    {
+        let message = format!("its keys are {} old", elapsed(age(drawn, now)));
+        let remedy = "icecore key rotate, once a quarter";
+        findings.add(Level::Attention, "key-old", name, message, remedy);
     }
 }

@@ -25,6 +25,8 @@ fn healthy() -> SourceFacts {
             read_back: Some(ago(1)),
             bytes: 10 << 20,
             bytes_before: Some(10 << 20),
+            changed: 2 << 20,
+            changed_median: Some(1 << 20),
         }),
         good: Some(ago(1)),
         rpo: Some(Duration::from_secs(25 * HOUR)),
@@ -32,6 +34,7 @@ fn healthy() -> SourceFacts {
         wants_read_back: true,
         drill: Some((ago(24), Duration::from_secs(60))),
         drill_every: Some(Duration::from_secs(7 * 24 * HOUR)),
+        missing_days: Vec::new(),
     }
 }
 
@@ -171,4 +174,23 @@ fn jobs_and_repositories_are_judged_and_the_worst_comes_first() {
         "nightly: its last 3 runs failed: no such table"
     );
     assert!(found.iter().all(|finding| !finding.remedy.is_empty()));
+}
+
+#[test]
+fn unusual_change_a_missing_day_and_old_keys_are_told() {
+    let change = with(|_, newest| newest.changed = 5 << 20);
+    assert_eq!(states(change), [("change", Level::Attention)]);
+    let small = with(|_, newest| {
+        newest.changed = 3 << 20;
+        newest.changed_median = Some(10);
+    });
+    assert_eq!(states(small), [], "small things change much");
+    let missing = with(|source, _| source.missing_days = vec!["2001-09-08".to_owned()]);
+    assert_eq!(states(missing), [("missing-day", Level::Attention)]);
+    let old = |hours| RepositoryFacts {
+        keys_drawn: Some(ago(hours)),
+        ..RepositoryFacts::default()
+    };
+    let of = |hours| judge(&[], &[], &[old(hours)], now()).len();
+    assert_eq!((of(99 * 24), of(101 * 24)), (0, 1));
 }

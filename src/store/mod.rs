@@ -32,7 +32,7 @@ pub use memory::MemoryStore;
 #[cfg(any(test, feature = "testing"))]
 pub use pacing::ManualTime;
 pub use pacing::Pacing;
-pub use probe::{Observed, PROBE_PREFIX, observe};
+pub use probe::{Observed, PROBE_PREFIX, Probed, observe, probe_rights};
 pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
 pub use retry::{RetryPolicy, RetryStore};
 pub use s3::{

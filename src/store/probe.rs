@@ -1,6 +1,6 @@
 //! What a store really does: tried out, not believed.
 
-use crate::env::Entropy;
+use crate::env::{Clock, Entropy};
 use crate::store::{ObjectKey, Pacing, Store, StoreError, StoreErrorKind, StoreExt, StoreResult};
 use std::time::Duration;
 
@@ -58,6 +58,54 @@ pub fn observe(store: &dyn Store, pacing: &Pacing, entropy: &dyn Entropy) -> Sto
         observed.clock_ahead_seconds = ahead;
     }
     Ok(observed)
+}
+
+/// What a store lets this process do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probed {
+    /// How far the store's clock is before this machine's (negative: behind), seconds, where the
+    /// store tells a time.
+    pub clock_ahead_seconds: Option<i64>,
+    /// Whether an object could be deleted.
+    pub deletes: bool,
+}
+
+/// Writes one object, lists it, reads it, and tries to remove it.
+///
+/// Errors: it cannot be written, listed or read, or does not read back as it was written.
+pub fn probe_rights(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> StoreResult<Probed> {
+    const CONTENT: &[u8] = b"icecore tries out what it may do here";
+    let key = probe_key(store, entropy)?;
+    store.put(&key, CONTENT)?;
+    store.barrier()?;
+    let now = clock.now();
+    let looked = store.list_all(PROBE_PREFIX).and_then(|listed| {
+        let listed = listed.into_iter().find(|info| info.key == key);
+        let read = store.get(&key, CONTENT.len())?;
+        Ok((listed, read))
+    });
+    let deletes = store.delete(&key).is_ok();
+    let (listed, read) = looked?;
+    if read != CONTENT {
+        let cause = "what was read is not what was written";
+        let kind = StoreErrorKind::Permanent;
+        return Err(StoreError::new(
+            kind,
+            "try out",
+            &key,
+            store.location(),
+            cause,
+        ));
+    }
+    let modified = listed.and_then(|info| info.modified);
+    Ok(Probed {
+        clock_ahead_seconds: modified.map(|modified| (modified.0 - now.0) / CLOCK_STEP),
+        deletes,
+    })
 }
 
 /// A key that nobody has used.

@@ -19,12 +19,13 @@ const LAYERS: &[&[&str]] = &[
         "delta",
         "format",
         "metrics",
+        "notice",
         "retention",
         "schedule",
         "selector",
         "status",
     ],
-    &["claim", "source", "spill", "store", "target"],
+    &["claim", "notify", "source", "spill", "store", "target"],
     &["repository"],
     &["tree"],
     &[
@@ -46,6 +47,8 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("config", "retention"),
     ("status", "selector"),
     ("config", "schedule"),
+    ("notice", "config"),
+    ("notice", "status"),
     ("store", "claim"),
     // A database is proven and locked by what captures it.
     ("target", "source"),

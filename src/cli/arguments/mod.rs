@@ -107,6 +107,11 @@ pub enum Command {
     Completions(commands::completions::CompletionsArguments),
     /// Write the manual page to standard output
     Man,
+    /// Try out who is told, and tell what status finds
+    #[command(subcommand)]
+    Notify(commands::notify::NotifyCommand),
+    /// Look at what a backup and a restore need before they need it; each with its remedy
+    Doctor(commands::doctor::DoctorArguments),
     /// Show who did what, and verify that the log of it is whole
     #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
@@ -149,6 +154,8 @@ impl Command {
             Self::Cache(_) => "cache",
             Self::Completions(_) => "completions",
             Self::Man => "man",
+            Self::Notify(_) => "notify",
+            Self::Doctor(_) => "doctor",
             Self::Audit(_) => "audit",
             Self::Version => "version",
         }

@@ -11,7 +11,7 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::place::Place;
-use crate::cli::reporting::Duty;
+use crate::cli::reporting::{Duty, INTERRUPTED, WHOLE};
 use crate::cli::text;
 use crate::event::{Activity, Ending, Status, Subject};
 use crate::id::SnapshotId;
@@ -186,7 +186,11 @@ pub fn check_and_prove(
     index: &Index,
     options: &CheckOptions,
 ) -> CommandResult<(CheckReport, Duration)> {
-    let act = invocation.begin(repository, Activity::Check, Subject::default(), Duty::Warn)?;
+    let subject = Subject {
+        location: invocation.place().ok().map(|place| place.to_string()),
+        ..Subject::default()
+    };
+    let act = invocation.begin(repository, Activity::Check, subject, Duty::Warn)?;
     let checked = check_unreported(invocation, repository, index, options);
     act.conclude(repository, checked, |(report, _)| ending(report, options))
 }
@@ -194,14 +198,18 @@ pub fn check_and_prove(
 /// What the audit log says of a check.
 fn ending(report: &CheckReport, options: &CheckOptions) -> Ending {
     let what = match (options.read_data, report.complete) {
-        (_, false) => "interrupted",
+        (_, false) => INTERRUPTED,
         (ReadData::No, _) => "structure",
+        (ReadData::All, _) if options.snapshots.is_none() && options.older_than.is_none() => WHOLE,
         (ReadData::All, _) => "every byte",
         (ReadData::Subset(_), _) => "a part of the data",
     };
     let snapshots = text::counted(report.snapshots_checked, "snapshot");
     let damaged = text::counted(report.damage.len() as u64, "damaged object");
-    let details = format!("{what} of {snapshots}: {damaged}");
+    let details = match report.complete {
+        true => format!("{what}, {snapshots}: {damaged}"),
+        false => what.to_owned(),
+    };
     let is_good = report.damage.is_empty();
     let end = match (is_good, report.complete) {
         (false, _) => Ending::new(Status::Error, details),

@@ -19,6 +19,12 @@ pub use lines::{Line, rfc3339};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What is said of something that was asked to stop.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// What a check begins with that read all there is: only that ends what another one found.
+pub const WHOLE: &str = "every byte of the repository";
+
 /// Whether what cannot be written down may be done all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
@@ -108,7 +114,7 @@ impl Act<'_> {
 pub fn failure(error: &CommandError) -> Ending {
     let kind = match error.kind {
         ErrorKind::Failed => "failed",
-        ErrorKind::Interrupted => "interrupted",
+        ErrorKind::Interrupted => INTERRUPTED,
         ErrorKind::Key => "failed: wrong or missing key",
         ErrorKind::Damage => "failed: damage",
         ErrorKind::Refused => "refused",
@@ -194,6 +200,7 @@ impl Invocation {
             Some(repository) => self.append(repository, events),
             None => Ok(()),
         };
+        self.tell_of_events(events);
         chained.inspect_err(|error| {
             if duty != Duty::Refuse {
                 let error = error.within("the audit log could not be written");

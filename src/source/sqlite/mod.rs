@@ -19,6 +19,7 @@ mod examination;
 mod facts;
 pub mod keys;
 mod lock;
+mod look;
 mod metadata;
 mod pages;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use checks::{Check, Verdict};
 pub use claim::is_database;
 pub use connection::{Library, library};
 pub use lock::{ExclusiveFile, Occupant, lock_probe};
+pub use look::look_into;
 
 pub(crate) use checks::{RowCounts, count_rows, run_check};
 pub(crate) use claim::Claim;

@@ -41,11 +41,7 @@ fn what_is_right_shows_when_its_jobs_run() {
     let told = "[notify.ops]\non = [\"critical\"]\nkind = \"command\"\ncommand = [\"true\"]\n";
     world.write("icecore.toml", format!("{text}{told}"));
     let checked = world.run(&["config", "check"]).expect(5);
-    assert!(
-        checked.stderr.contains("does not send notices"),
-        "{}",
-        checked.stderr
-    );
+    assert!(!checked.stderr.contains("notices"), "{}", checked.stderr);
     let shown = world.run(&["config", "show"]).expect(0);
     assert!(shown.stdout.contains("[job.nightly]") && !shown.stdout.contains("sesame"));
 }

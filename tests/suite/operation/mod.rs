@@ -2,3 +2,5 @@
 //! What is remembered and told: the audit log, notices, doctor.
 
 mod audit;
+mod doctor;
+mod notices;

@@ -3,6 +3,7 @@
 
 pub mod fault_proxy;
 pub mod library;
+pub mod listeners;
 pub mod moto;
 pub mod python;
 pub mod random;

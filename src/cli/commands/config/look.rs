@@ -58,17 +58,11 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
 }
 
 /// What the file asks for and this version does not do.
-fn not_done(config: &Config) -> Vec<String> {
+pub fn not_done(config: &Config) -> Vec<String> {
     let mut not_done = Vec::new();
     let mut say = |key: &str, what: &str| {
         not_done.push(format!("{key}: this version of icecore does not {what}"));
     };
-    for name in config.notify.keys() {
-        say(
-            &format!("notify.{name}"),
-            "send notices; watch the exit code and the metrics",
-        );
-    }
     for (name, job) in &config.jobs {
         if job.restore != RestorePlan::default() {
             let what = "stop and start services around a restore; do that by hand";

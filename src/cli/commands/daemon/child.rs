@@ -125,7 +125,7 @@ impl Child {
 }
 
 /// What every run of the daemon gets of its own options.
-fn inherited(global: &GlobalArguments) -> Vec<OsString> {
+pub(super) fn inherited(global: &GlobalArguments) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["--no-progress".into(), "--color=never".into()];
     let mut option = |name: &str, value: Option<OsString>| {
         words.extend(value.map(|value| {

@@ -8,6 +8,7 @@ mod limits;
 mod runs;
 mod serve;
 pub mod tasks;
+mod telling;
 mod watch;
 
 use crate::cli::commands::run::Records;
@@ -111,6 +112,7 @@ pub fn run(invocation: &Invocation, arguments: &DaemonArguments) -> CommandResul
         &format!("keeping {} schedules", daemon.planned.len()),
         json!({ "parallel": parallel }),
     );
+    telling::start(Arc::clone(&daemon.shared));
     process::tell_manager("READY=1");
     let ended = daemon.keep(&receiver, arguments.grace);
     process::tell_manager("STOPPING=1");

@@ -53,6 +53,11 @@ impl Done {
         }
     }
 
+    /// The snapshots that were taken.
+    pub fn snapshots(&self) -> &[String] {
+        &self.snapshots
+    }
+
     /// What went wrong, in one sentence.
     pub fn problem(&self) -> Option<String> {
         (!self.problems.is_empty()).then(|| self.problems.join("; "))

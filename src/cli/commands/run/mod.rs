@@ -15,10 +15,12 @@ use crate::cli::exit_code::Exit;
 use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Report, error_object};
+use crate::cli::text;
 use crate::codec::Effort;
-use crate::config::{Job, JobKind};
+use crate::config::{Job, JobKind, Severity};
 use crate::env::Timestamp;
 use crate::metrics::{JobDue, Observed};
+use crate::notice::{COMPLETED, Notice, RUN_STARTED};
 use crate::schedule::agenda::Trigger;
 use crate::store::Pacing;
 use attempt::{Done, attempt};
@@ -111,6 +113,9 @@ pub fn run(invocation: &Invocation, arguments: &RunArguments) -> CommandResult<R
             return Err(crate::monitor::Interrupted.into());
         }
     }
+    if !arguments.dry_run {
+        invocation.tell_what_status_finds();
+    }
     Ok(Report::with(json!({ "dry_run": arguments.dry_run, "jobs": outcomes })).exit(worst))
 }
 
@@ -171,6 +176,7 @@ impl Run<'_> {
         };
         let started = invocation.now();
         let limited = self.limited(job);
+        invocation.tell(began(name));
         let result = self.attempts(&limited, name, job);
         // Whatever it broke: the cause is the request to stop.
         let is_stopped = limited.cancel.is_cancelled()
@@ -190,6 +196,11 @@ impl Run<'_> {
         };
         records.remember(name, ran, &result)?;
         write_metrics(invocation, self.configuration, &records)?;
+        if let Ok(done) = &result
+            && done.problem().is_none()
+        {
+            invocation.tell(completed(name, done));
+        }
         Ok(match result {
             Ok(done) => (done.exit, done.fields(name)),
             Err(error) => self.failed(name, &error),
@@ -290,6 +301,24 @@ pub fn write_metrics(
     };
     let text = metrics_text(invocation, configuration, records);
     write_whole(&configuration.resolved(path), text.as_bytes(), 0o644)
+}
+
+fn began(job: &str) -> Notice {
+    let message = "a run begins".to_owned();
+    Notice::news(RUN_STARTED, job, Severity::Completed, message)
+}
+
+fn completed(job: &str, done: &Done) -> Notice {
+    let snapshots = text::counted(done.snapshots().len() as u64, "snapshot");
+    Notice {
+        snapshot: done.snapshots().last().cloned(),
+        ..Notice::news(
+            COMPLETED,
+            job,
+            Severity::Completed,
+            format!("the run did all it should: {snapshots}"),
+        )
+    }
 }
 
 /// Whether trying again can help: not against a wrong key or a mistake in the file.

@@ -68,6 +68,11 @@ impl Records {
         Ok(records)
     }
 
+    /// Where they are.
+    pub fn directory(&self) -> &Path {
+        &self.own
+    }
+
     /// Takes a job for oneself.
     pub fn claim(&self, job: &str) -> CommandResult<Claim> {
         self.claim_own(

@@ -11,16 +11,30 @@ use crate::cli::locks;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
+use crate::format::snapshot::Totals;
 use crate::metrics::JobRecord;
+use crate::repository::Need;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
 use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How old the newest snapshot may be where nothing says more.
 const AGE_MAX: Duration = Duration::from_secs(25 * 3600);
+
+/// The snapshots whose changes make the median.
+const MEDIAN_OF: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Fewest snapshots that make a median.
+const MEDIAN_MIN: usize = 3;
+
+/// Days that are looked at for missing ones.
+const MISSING_DAYS_OF: usize = 14;
+
+/// The longest day: one hour is given back in autumn.
+const DAY: Duration = Duration::from_secs(25 * 3600);
 
 /// How much later than its time a run may begin.
 const LATE_MAX: Duration = Duration::from_secs(15 * 60);
@@ -44,7 +58,7 @@ pub struct Gathered {
 /// The visible snapshots of one repository, their sizes, and what was proven of them.
 struct Looked {
     name: String,
-    snapshots: Vec<(Summary, u64, Proven)>,
+    snapshots: Vec<(Summary, Totals, Proven)>,
 }
 
 /// Looks at the repositories of the configuration, or at the one that was given.
@@ -139,6 +153,7 @@ fn of_jobs(
                 rto: job.goals.rto,
                 wants_read_back: job.verify == Verify::ReadBack,
                 drill_every: job.drill.as_ref().and_then(|drill| every(&drill.schedule)),
+                missing_days: missing_days(&own, &identity, every(&job.schedule), &zone, now),
                 ..of_source(&own, &identity, now)
             };
             let newest = facts.newest.as_ref().map(|newest| newest.taken);
@@ -232,7 +247,7 @@ fn of_source(looked: &[&Looked], identity: &str, now: Timestamp) -> SourceFacts 
             }
             facts.drill = facts.drill.max(proven.drill);
         }
-        let [before @ .., (summary, bytes, proven)] = own.as_slice() else {
+        let [before @ .., (summary, totals, proven)] = own.as_slice() else {
             continue;
         };
         let at = summary.effective_time(now);
@@ -247,13 +262,69 @@ fn of_source(looked: &[&Looked], identity: &str, now: Timestamp) -> SourceFacts 
                 complete: summary.complete,
                 suspect: summary.suspect,
                 read_back: proven.read_back,
-                bytes: *bytes,
-                bytes_before: before.last().map(|(_, bytes, _)| *bytes),
+                bytes: totals.bytes,
+                bytes_before: before.last().map(|(_, totals, _)| totals.bytes),
+                changed: totals.bytes_new,
+                changed_median: median_change(before, at, now),
             },
         ));
     }
     facts.newest = newest.map(|(_, newest)| newest);
     facts
+}
+
+/// The median of what was new among the snapshots of the 14 days before `at`, where there are some. The
+/// very first of a source is all new, and says nothing.
+fn median_change(
+    before: &[&(Summary, Totals, Proven)],
+    at: Timestamp,
+    now: Timestamp,
+) -> Option<u64> {
+    let after_first = before.get(1..).unwrap_or_default().iter();
+    let recent = after_first.filter(|(summary, ..)| {
+        let age = at.0.saturating_sub(summary.effective_time(now).0);
+        u128::try_from(age).is_ok_and(|age| age <= MEDIAN_OF.as_nanos())
+    });
+    let mut changed: Vec<u64> = recent.map(|(_, totals, _)| totals.bytes_new).collect();
+    changed.sort_unstable();
+    (changed.len() >= MEDIAN_MIN).then(|| changed[changed.len() / 2])
+}
+
+/// The days of the last two weeks, yesterday the latest, that have no snapshot of a source although its
+/// job runs at least once a day, since its first one.
+fn missing_days(
+    looked: &[&Looked],
+    identity: &str,
+    every: Option<Duration>,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Vec<String> {
+    if every.is_none_or(|every| every > DAY) {
+        return Vec::new();
+    }
+    let day = |moment: Timestamp| moment.to_jiff().to_zoned(zone.clone()).date();
+    let snapshots = looked.iter().flat_map(|one| &one.snapshots);
+    let own = snapshots.filter(|(summary, ..)| summary.source == identity);
+    let days: BTreeSet<_> = own
+        .map(|(summary, ..)| day(summary.effective_time(now)))
+        .collect();
+    let Some(first) = days.first().copied() else {
+        return Vec::new();
+    };
+    let mut missing = Vec::new();
+    let mut at = day(now);
+    for _ in 0..MISSING_DAYS_OF {
+        let Ok(before) = at.yesterday() else { break };
+        at = before;
+        if at <= first {
+            break;
+        }
+        if !days.contains(&at) {
+            missing.push(at.to_string());
+        }
+    }
+    missing.reverse();
+    missing
 }
 
 fn look(
@@ -266,7 +337,7 @@ fn look(
     let looked = Looked {
         name: name.to_owned(),
         snapshots: visible
-            .map(|(summary, bytes, proven)| (summary.clone(), bytes, proven))
+            .map(|(summary, totals, proven)| (summary.clone(), *totals, proven))
             .collect(),
     };
     let locks = locks::look(open, &mut set.visible().map(|(summary, ..)| summary.id))?;
@@ -278,6 +349,10 @@ fn look(
         }),
         damaged: set.damaged as u64,
         disk: Space::of_disk(open),
+        keys_drawn: match open.repository.access().check_allowed(Need::Administer, "") {
+            Ok(()) => open.repository.keys_drawn().ok().map(|drawn| drawn.since),
+            Err(_) => None,
+        },
         ..RepositoryFacts::default()
     };
     Ok((looked, facts))

@@ -1,6 +1,6 @@
 //! `status`: one honest answer to "are we safe?".
 
-mod gather;
+pub mod gather;
 
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
