@@ -135,7 +135,7 @@ pub fn look_at_schedule(
     let mut looked = Looked::of(format!("job {name}"));
     let (what, remedy) = (
         "schedule",
-        "let icecore daemon run, or cron or a systemd timer call icecore run",
+        "icecore schedule install systemd --daemon, or let cron call icecore run",
     );
     let Some(schedule) = &job.schedule else {
         looked.attention(
