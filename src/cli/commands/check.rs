@@ -216,7 +216,11 @@ fn ending(report: &CheckReport, options: &CheckOptions) -> Ending {
         (true, false) => Ending::new(Status::Warning, details),
         (true, true) => Ending::success(details),
     };
-    end.bytes(report.bytes_read).verified(is_good)
+    let end = end.bytes(report.bytes_read).verified(is_good);
+    match hurt_snapshots(&report.damage).first() {
+        Some(hurt) => end.snapshot(*hurt),
+        None => end,
+    }
 }
 
 fn check_unreported(

@@ -305,7 +305,10 @@ impl Notices<'_> {
             .iter()
             .filter_map(|source| source.newest.as_ref());
         let newest = newest.max_by_key(|newest| newest.taken);
-        let notices = found.iter().map(|finding| {
+        // Some things are told when they happen, and not once more.
+        let found = found.iter();
+        let found = found.filter(|finding| !OF_EVENTS.contains(&finding.state));
+        let notices = found.map(|finding| {
             let of = gathered
                 .sources
                 .iter()

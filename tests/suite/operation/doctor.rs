@@ -79,7 +79,10 @@ fn each_cause_gives_its_own_line_and_remedy() {
             "repository local private attention",
         ),
         (
-            |world| fs::write(world.path("backup/probe"), "in the way").unwrap(),
+            |world| {
+                let _absent = fs::remove_dir(world.path("backup/probe"));
+                fs::write(world.path("backup/probe"), "in the way").unwrap();
+            },
             |world| fs::remove_file(world.path("backup/probe")).unwrap(),
             6,
             "repository local storage failed",
