@@ -11,7 +11,7 @@ use crate::config::{self, IfAbsent, Job, JobKind, Secret, SourceKind};
 use crate::env::SystemEntropy;
 use crate::repository::{CredentialKind, Need, Repository};
 use crate::status::{KEYS_OLD, Room, room};
-use crate::store::{Probed, probe_rights};
+use crate::store::{Harm, Probed, S3Store, Versioning, probe_rights};
 use crate::units::{bytes, elapsed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -191,8 +191,9 @@ fn look_at_open(invocation: &Invocation, looked: &mut Looked, open: &OpenReposit
     look_at_storage(looked, open);
     if let Some(directory) = open.place.directory() {
         look_at_directory(looked, directory);
-    } else if let Place::Bucket(location) = &open.place {
-        look_at_bucket(invocation, looked, location);
+    }
+    if let Some(bucket) = &open.bucket {
+        look_at_bucket(looked, bucket);
     }
     if open
         .repository
@@ -289,17 +290,13 @@ fn look_at_directory(looked: &mut Looked, directory: &Path) {
 }
 
 /// What only the bucket itself can promise.
-fn look_at_bucket(
-    invocation: &Invocation,
-    looked: &mut Looked,
-    location: &crate::store::S3Location,
-) {
-    let settings = invocation
-        .open_bucket(location)
-        .map(|bucket| bucket.settings());
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(error) => return looked.error("bucket", &error, "look at its credentials"),
+fn look_at_bucket(looked: &mut Looked, bucket: &S3Store) {
+    let facts = match bucket.facts() {
+        Ok(facts) => facts,
+        Err(error) => {
+            let message = crate::explain::explain(&error);
+            return looked.failed("bucket", message, "look at its name and its credentials");
+        }
     };
     let unknown = |looked: &mut Looked, what: &str| {
         looked.attention(
@@ -308,7 +305,7 @@ fn look_at_bucket(
             "look at it in the vendor's console",
         );
     };
-    match settings.is_public {
+    match facts.is_public.known() {
         Some(false) => looked.ok("bucket", "private"),
         Some(true) => looked.failed(
             "bucket",
@@ -317,29 +314,36 @@ fn look_at_bucket(
         ),
         None => unknown(looked, "whether it is private"),
     }
-    match settings.has_versions {
-        Some(true) => looked.ok("bucket", "versions are on"),
-        Some(false) => looked.attention(
+    match facts.versioning.known() {
+        Some(Versioning::On) => looked.ok("bucket", "versions are on"),
+        Some(Versioning::Off | Versioning::Suspended) => looked.attention(
             "bucket",
             "versions are off: what is deleted or overwritten is gone",
             "turn versions on: then a stolen access key cannot take old snapshots away",
         ),
         None => unknown(looked, "whether versions are on"),
     }
-    match settings.has_lock {
-        Some(true) => looked.ok("bucket", "Object Lock is on"),
-        Some(false) => looked.attention(
+    match facts.object_lock.known() {
+        Some(Some(_)) => looked.ok("bucket", "Object Lock is on"),
+        Some(None) => looked.attention(
             "bucket",
             "Object Lock is off",
             "a bucket with Object Lock keeps what an attacker with every key wants to delete",
         ),
         None => unknown(looked, "whether Object Lock is on"),
     }
-    if settings.expires == Some(true) {
+    let Some(rules) = facts.rules.known() else {
+        return unknown(looked, "what its lifecycle rules do");
+    };
+    for hazard in &rules.hazards {
+        let harm = match &hazard.harm {
+            Harm::Expires(_) => "deletes what newer snapshots still need".to_owned(),
+            Harm::Freezes { class, .. } => format!("moves what newer snapshots need to {class}"),
+        };
         looked.failed(
             "bucket",
-            "a lifecycle rule expires or moves current objects: it would take what newer snapshots need",
-            "remove it; let icecore forget and prune decide what goes",
+            format!("its lifecycle rule {} {harm}", text::line(&hazard.rule)),
+            "remove the rule; forget and prune decide what goes",
         );
     }
 }
