@@ -175,9 +175,17 @@ impl Invocation {
             .map(|activity| Event::start(now, *activity, subject))
             .collect();
         match (self.report(Some(repository), &events, duty), duty) {
-            (Err(error), Duty::Refuse) => Err(error
-                .within("nothing was done, because it could not be written to the audit log")
-                .hint("make room, or give this host the right to write audit/ of the storage")),
+            (Err(error), Duty::Refuse) => {
+                let is_told_why = !error.hints.is_empty();
+                let error = error
+                    .within("nothing was done, because it could not be written to the audit log");
+                Err(match is_told_why {
+                    true => error,
+                    false => {
+                        error.hint("make room, or let this host write to audit/ of the storage")
+                    }
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -222,15 +230,12 @@ impl Invocation {
                 chain.and_then(|chain| repository.append_audit(chain, &content, &*self.ui));
             match appended {
                 Ok(chain) => drop(self.reporter.state().chains.insert(id, chain)),
-                Err(error) => return Err(refused(&error)),
+                Err(AuditError::Keys(error)) => return Err(error.into()),
+                Err(error) => return Err(CommandError::failed(explain(&error))),
             }
         }
         Ok(())
     }
-}
-
-fn refused(error: &AuditError) -> CommandError {
-    CommandError::failed(explain(error))
 }
 
 /// Who acts: this process.

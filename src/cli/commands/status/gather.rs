@@ -290,8 +290,8 @@ fn median_change(
     (changed.len() >= MEDIAN_MIN).then(|| changed[changed.len() / 2])
 }
 
-/// The days of the last two weeks, yesterday the latest, that have no snapshot of a source although its
-/// job runs at least once a day, since its first one.
+/// The days of the two weeks before the newest snapshot of a source that have none, although its job runs
+/// at least once a day; those after it are told by its age.
 fn missing_days(
     looked: &[&Looked],
     identity: &str,
@@ -308,11 +308,10 @@ fn missing_days(
     let days: BTreeSet<_> = own
         .map(|(summary, ..)| day(summary.effective_time(now)))
         .collect();
-    let Some(first) = days.first().copied() else {
+    let (Some(first), Some(mut at)) = (days.first().copied(), days.last().copied()) else {
         return Vec::new();
     };
     let mut missing = Vec::new();
-    let mut at = day(now);
     for _ in 0..MISSING_DAYS_OF {
         let Ok(before) = at.yesterday() else { break };
         at = before;
