@@ -31,7 +31,7 @@ impl Round<'_> {
         // A snapshot that was hidden since is still needed: nobody condemned it.
         let is_live = |commit: &Commit| {
             let is_named = named.contains(&commit.id) || planted::has(Bug::HiddenAfterCondemn);
-            !survey.is_gone(commit) && !(is_named && survey.may_go(commit))
+            !(survey.is_gone(commit) || is_named && survey.may_go(commit))
         };
         let avoided: HashSet<PackId> = record.packs.iter().copied().collect();
         let marks = mark(self.repository, self.context, &survey, &is_live, &avoided)?;
