@@ -22,6 +22,7 @@ mod reporting;
 mod rule_321;
 mod second;
 mod text;
+mod tier;
 mod ui;
 mod unlock;
 mod words;

@@ -21,6 +21,7 @@ mod plan;
 mod repack;
 mod rows;
 mod sweep;
+mod tier;
 mod wait;
 
 #[cfg(test)]
@@ -68,6 +69,8 @@ pub struct PruneOptions {
     /// What holds objects fast in the store, where something does: packs that are locked stay, and
     /// what is needed stays locked.
     pub custody: Option<Arc<dyn Custody>>,
+    /// Packs that cannot be read now: nothing is moved out of them.
+    pub unreadable: HashSet<PackId>,
     /// Where rows are sorted; by default in memory.
     pub scratch: Scratch,
 }
@@ -83,6 +86,7 @@ impl Default for PruneOptions {
             fence: Vec::new(),
             damaged: HashSet::new(),
             custody: None,
+            unreadable: HashSet::new(),
             scratch: Scratch::default(),
         }
     }

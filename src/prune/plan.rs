@@ -118,7 +118,10 @@ impl<'a> PrunePlan<'a> {
     ) -> Result<(), PruneError> {
         let usage = usage(inventory, marks)?;
         let locked = self.locked(inventory, &usage, context)?;
-        let is_locked = |number: usize| locked.contains(&inventory.catalog.packs[number].place.id);
+        let id = |number: usize| inventory.catalog.packs[number].place.id;
+        let is_locked = |number: usize| locked.contains(&id(number));
+        let unreadable = self.options.unreadable.clone();
+        let is_movable = |number: usize| !is_locked(number) && !unreadable.contains(&id(number));
         let mut partly_dead = Vec::new();
         let mut bytes_live = 0;
         for (number, used) in usage.iter().enumerate() {
@@ -127,7 +130,7 @@ impl<'a> PrunePlan<'a> {
             bytes_live += used.live;
             if used.live_rows > 0 {
                 self.cost.bytes_unused_left += used.dead;
-                if used.dead > 0 && !is_locked(number) {
+                if used.dead > 0 && is_movable(number) {
                     partly_dead.push(number);
                 }
             } else if is_locked(number) {
@@ -154,7 +157,7 @@ impl<'a> PrunePlan<'a> {
             self.move_pack(number, inventory, &usage, &mut moved);
         }
         for mut group in mergeable(inventory, &usage, &moved) {
-            group.retain(|(_, number)| !is_locked(*number));
+            group.retain(|(_, number)| is_movable(*number));
             for number in merge::packs_worth_merging(group) {
                 let is_moved = self.move_pack(number, inventory, &usage, &mut moved);
                 self.cost.packs_merged += u64::from(is_moved);

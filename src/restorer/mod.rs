@@ -17,11 +17,13 @@ mod database;
 mod error;
 mod fetch;
 mod finish;
+mod needed;
 mod plan;
 mod run;
 mod single;
 mod writer;
 
 pub use error::RestoreError;
+pub use needed::packs_needed;
 pub use run::{RestoreOptions, Restored, Selection, Wanted, restore};
 pub use single::{ContentWriter, write_content};

@@ -7,16 +7,18 @@ use crate::cli::locks;
 use crate::cli::output::Report;
 use crate::cli::reporting::Duty;
 use crate::cli::text;
+use crate::cli::tier::{self, TierRule, tier_rule};
 use crate::env::{SystemSleeper, Timestamp};
 use crate::event::{Activity, Ending, Subject};
-use crate::id::SessionId;
+use crate::id::{PackId, SessionId};
 use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
 use crate::repository::Need;
 use crate::spill::Scratch;
-use crate::store::Custody;
+use crate::store::{Custody, S3Store};
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
 use serde_json::json;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,6 +72,15 @@ pub struct PruneArguments {
     #[arg(long)]
     keep_versions: bool,
 
+    /// Move packs that no snapshot of so many days needs to this storage class of the bucket, such as
+    /// STANDARD_IA=90d; may be given several times
+    ///
+    /// What the newest snapshot of each source needs stays where it is, and so does metadata, which
+    /// every command reads. What lies in GLACIER or DEEP_ARCHIVE must be asked for before it can be
+    /// read (restore --thaw), which takes hours and costs.
+    #[arg(long, value_name = "CLASS=AGE", value_parser = tier_rule)]
+    tier: Vec<TierRule>,
+
     /// Only say what would be deleted
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -89,6 +100,10 @@ impl PruneArguments {
             wait: self.wait.unwrap_or(default.wait),
             dead_after: self.dead_after.unwrap_or(default.dead_after),
             fence: open_sessions(repository, &self.fence_writer)?,
+            unreadable: match &open.bucket {
+                Some(bucket) => frozen(bucket)?,
+                None => default.unreadable,
+            },
             custody: open.bucket.clone().map(|bucket| bucket as Arc<dyn Custody>),
             scratch,
             ..default
@@ -187,6 +202,7 @@ pub fn execute(
         ));
     }
     if arguments.dry_run {
+        let tiered = tier::apply(invocation, open, &plan, &arguments.tier, context, true)?;
         invocation.output.say("nothing was deleted");
         return Ok(Report::with(json!({
             "dry_run": true,
@@ -199,6 +215,8 @@ pub fn execute(
             "bytes_unused_left": cost.bytes_unused_left,
             "packs_locked": cost.packs_locked,
             "bytes_locked": cost.bytes_locked,
+            "packs_tiered": tiered.packs,
+            "bytes_tiered": tiered.bytes,
         })));
     }
     if let Some(bucket) = open.bucket.as_ref().filter(|_| !arguments.keep_versions) {
@@ -216,6 +234,7 @@ pub fn execute(
         let packs = text::counted(pruned.packs, "pack");
         Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
     })?;
+    let tiered = tier::apply(invocation, open, &plan, &arguments.tier, context, false)?;
     let locked = plan.extend_locks(context)?;
     invocation.ui.clear();
     let duration = started.elapsed();
@@ -254,6 +273,8 @@ pub fn execute(
         "versions_kept_bytes": kept.1,
         "packs_locked": cost.packs_locked,
         "bytes_locked": cost.bytes_locked,
+        "packs_tiered": tiered.packs,
+        "bytes_tiered": tiered.bytes,
         "waited_seconds": pruned.waited.as_secs_f64(),
         "duration_seconds": duration.as_secs_f64(),
     }));
@@ -270,6 +291,13 @@ pub fn execute(
         }
     }
     Ok(report)
+}
+
+/// Packs that lie in a class from which nothing can be read at once.
+fn frozen(bucket: &S3Store) -> CommandResult<HashSet<PackId>> {
+    let classes = tier::classes(bucket)?.into_iter();
+    let frozen = classes.filter(|(_, classed)| classed.is_frozen());
+    Ok(frozen.map(|(id, _)| id).collect())
 }
 
 /// Extends the locks of what snapshots need, where objects are locked and nothing was pruned.

@@ -137,8 +137,9 @@ impl Answer<'_> {
                 ..say(Unavailable)
             },
             "InvalidObjectState" => say(Unavailable).remedy(
-                "it is in a cold storage class: ask the vendor to restore it (aws s3api \
-                 restore-object), wait until that is done, then run the command again",
+                "it is in a cold storage class: icecore restore --thaw standard asks for what it needs \
+                 and waits; for other commands ask the vendor (aws s3api restore-object), wait, and run \
+                 it again",
             ),
             "QuotaExceeded" | "InsufficientCapacity" | "XMinioStorageFull" | "StorageFull" => {
                 say(Full)

@@ -9,6 +9,8 @@ use std::str::FromStr;
 /// What a location begins with.
 const SCHEME: &str = "s3://";
 
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
 /// What may follow the `?` of a location.
 const OPTIONS: &str = "endpoint, region, storage-class, lock, addressing, profile, ca, allow-http";
 
@@ -154,7 +156,11 @@ fn parse_lock(text: &str) -> Result<Lock, &'static str> {
 }
 
 fn show_lock(lock: Lock) -> String {
-    format!("{}:{}s", lock.mode.name(), lock.keep.as_secs())
+    let (mode, seconds) = (lock.mode.name(), lock.keep.as_secs());
+    match seconds % DAY_SECONDS {
+        0 => format!("{mode}:{}d", seconds / DAY_SECONDS),
+        _ => format!("{mode}:{seconds}s"),
+    }
 }
 
 fn once<T>(field: &mut Option<T>, name: &'static str, value: T) -> Result<(), S3LocationError> {
@@ -396,7 +402,7 @@ mod tests {
     #[test]
     fn what_is_shown_is_parsed_to_the_same() {
         let text = "s3://portal-backup/ice/core?endpoint=https://s3.eu-central-003.backblazeb2.com\
-                    &region=eu-central-003&storage-class=STANDARD_IA&lock=compliance:2592000s\
+                    &region=eu-central-003&storage-class=STANDARD_IA&lock=compliance:30d\
                     &addressing=virtual&profile=a%20b\
                     &ca=/etc/ssl/x%26y.pem&allow-http=true";
         let location = parse(text).unwrap();

@@ -4,8 +4,10 @@
 mod commands;
 mod faults;
 mod locks;
+mod real;
 mod recovery;
 mod store;
+mod tiers;
 mod versions;
 
 use crate::support::s3_server::{KEY_ID, SECRET};

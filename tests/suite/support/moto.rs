@@ -15,6 +15,19 @@ use tokio::runtime::Runtime;
 use super::python::python;
 use super::s3_server::{KEY_ID, SECRET, location};
 
+/// A client that may do everything.
+pub fn administrator(endpoint: &str, id: &str, secret: &str) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(endpoint)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
+        .force_path_style(true)
+        .build();
+    Client::from_conf(config)
+}
+
 /// The server. Stopped when dropped.
 pub struct Moto {
     child: Child,
@@ -60,19 +73,11 @@ impl Moto {
             .enable_all()
             .build()
             .unwrap();
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(format!("http://{address}"))
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new(KEY_ID, SECRET, None, None, "test"))
-            .force_path_style(true)
-            .build();
         Self {
             child,
             address,
             runtime,
-            client: Client::from_conf(config),
+            client: administrator(&format!("http://{address}"), KEY_ID, SECRET),
         }
     }
 

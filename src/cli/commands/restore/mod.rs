@@ -4,6 +4,7 @@ mod chosen;
 mod fallback;
 mod place;
 mod screen;
+mod thaw;
 
 use crate::cli::arguments::selection::SelectionArguments;
 use crate::cli::commands::domain::confirm;
@@ -26,6 +27,7 @@ use place::Place;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
+use thaw::{Frozen, ThawSpeed};
 
 /// Options of `restore`.
 #[derive(Debug, Args)]
@@ -105,6 +107,18 @@ pub struct RestoreArguments {
     #[arg(long)]
     accept_damage: bool,
 
+    /// Ask for what lies in a storage class that cannot be read at once (GLACIER, DEEP_ARCHIVE), wait,
+    /// and go on
+    ///
+    /// Without it such a restore ends with 2 and says what it would take; --dry-run says what that costs.
+    /// Interrupted, the same command goes on waiting.
+    #[arg(long, value_name = "SPEED")]
+    thaw: Option<ThawSpeed>,
+
+    /// How long what was asked for can be read, days
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=365))]
+    thaw_days: u16,
+
     /// Only say what would be written
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -160,8 +174,30 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
     let Some(places) = task.places(snapshot)? else {
         return plan(invocation, arguments, snapshot, &chosen?, &path);
     };
+    let frozen = match (&open.bucket, &chosen) {
+        (Some(bucket), Ok(chosen)) => {
+            let is_wanted = |path: &[u8], is_directory| chosen.is_wanted(path, is_directory);
+            let selection = Selection {
+                path: path.clone(),
+                wanted: &is_wanted,
+            };
+            Frozen::look(&task, bucket, snapshot, &selection)?
+        }
+        _ => None,
+    };
+    if let Some(frozen) = &frozen {
+        frozen.tell(invocation, arguments.thaw_days);
+    }
     if arguments.dry_run {
-        return screen::dry_run(invocation, snapshot, &chosen?, &places);
+        let mut report = screen::dry_run(invocation, snapshot, &chosen?, &places)?;
+        let cold = frozen.map(|frozen| ("cold".to_owned(), frozen.describe()));
+        report.summary.extend(cold);
+        return Ok(report);
+    }
+    match (frozen, arguments.thaw) {
+        (Some(frozen), None) => return Err(frozen.choice()),
+        (Some(frozen), Some(speed)) => frozen.wait(invocation, arguments, speed)?,
+        (None, _) => {}
     }
     if arguments.to_origin && !arguments.yes && !arguments.force {
         let host = &snapshot.label.host;
