@@ -4,6 +4,7 @@ use crate::config::Notify;
 use crate::env::Timestamp;
 use crate::notice::{Notice, RUN_STARTED, Tone};
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most messages to one receiver within [`RATE_NANOSECONDS`]; the rest waits.
@@ -91,8 +92,8 @@ impl Ledger {
                 time: now.0,
                 ..notice
             };
-            if !self.open.contains_key(&notice.key()) {
-                self.open.insert(notice.key(), notice.clone());
+            if let Entry::Vacant(place) = self.open.entry(notice.key()) {
+                place.insert(notice.clone());
                 self.tell(notice, targets, now);
             }
         }
