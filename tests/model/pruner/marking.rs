@@ -92,7 +92,7 @@ impl Pruner {
             let is_named = self.condemned.snapshots >> snapshot & 1 == 1
                 || scenario.has(Bug::HiddenAfterCondemn);
             let may_go = is_hidden(shown, *snapshot) && !shown.contains(Object::hold(*snapshot));
-            !scenario.is_gone(world, shown, *snapshot) && !(is_named && may_go)
+            !(scenario.is_gone(world, shown, *snapshot) || is_named && may_go)
         };
         let listed = shown.snapshots();
         let live = bits(u16::from(listed))
