@@ -432,7 +432,7 @@ mod tests {
             ("s3://bucket?region=", "is no region"),
             ("s3://bucket?addressing=host", "path or virtual"),
             ("s3://bucket?lock=30d", "compliance:30d"),
-            ("s3://bucket?lock=compliance:99y", "ten years"),
+            ("s3://bucket?lock=compliance:9999d", "ten years"),
             ("s3://bucket?lock=governance:1h", "a day at least"),
             ("s3://bucket?allow-http=yes", "true or false"),
             ("s3://bucket?endpoint=ftp://h", "https:// or http://"),

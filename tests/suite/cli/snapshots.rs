@@ -108,7 +108,7 @@ fn the_check_of_a_restored_database_is_chosen() {
     };
     let refused = restore(&[]).expect(4);
     assert!(
-        refused.stderr.contains("integrity_check"),
+        refused.stderr.contains("missing from index i"),
         "{}",
         refused.stderr
     );
