@@ -61,7 +61,10 @@ fn serve_http(
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    reader.read_line(&mut line)?;
+    // Who only looks whether somebody is there asks nothing.
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(());
+    }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut length = 0;
     loop {
