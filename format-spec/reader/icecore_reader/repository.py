@@ -14,8 +14,7 @@ class Repository:
         self.root, self.holder = pathlib.Path(root), objects.Keyholder()
         config = keys.read_config(self.get("config", KEY_OBJECT_MAX))
         here = _, self.id = config["suite"], config["repository"]
-        slot = self.last("keys/slots", lambda data: keys.open_slot(data, *here, *secret), "key")
-        _, self.pinned, bundle = slot
+        _, self.pinned, bundle = self.last("keys/slots", lambda data: keys.open_slot(data, *here, *secret), "key")
         need(self.pinned == config["root"], "the config has another root", "rights")
         self.statement = self.last("keys/statements", lambda data: keys.read_statement(data, self.pinned))
         need(self.statement["number"] >= bundle["statement"], "an old statement", "rights")
@@ -53,35 +52,32 @@ class Repository:
         return objects.Record(self.get(key, RECORD_MAX), wanted, self.id, self.pinned)
     def snapshots(self):
         """Visible snapshots, oldest first: (id, label, record). Lists snapshots/, then gc/."""
-        names, closed, hides, deleted, found = self.list("snapshots"), {}, {}, set(), []
+        names, closed, deleted, found = self.list("snapshots"), {}, set(), []
         gc = [(name.split("/")[-1].split("."), name) for name in self.list("gc")]
-        for record in [self.record(name, "hide") for parts, name in gc if parts[1] == "hide"]:
-            hides[record.id] = cbor(objects.HIDE, record.plain)
+        hides = {record.id: cbor(objects.HIDE, record.plain) for record in [
+            self.record(name, "hide") for parts, name in gc if parts[1] == "hide"]}
         for (session, _, *by), name in [named for named in gc if named[0][1] == "closed"]:
-            record = self.record(name, "closed")
-            plain = cbor(objects.CLOSED, record.plain)
+            plain = cbor(objects.CLOSED, (record := self.record(name, "closed")).plain)
             need([plain["session"].hex(), record.session.hex()] == [session, *by], f"{name} is of others", "rights")
             closed.setdefault(plain["session"], []).append(plain["commits"])
         def counts(record):
-            lists = closed.get(record.session, [])
-            return all(record.id in found for found in lists) if lists else record.writer not in self.statement["revoked"]
+            lists = closed.get(record.session) or [[] if record.writer in self.statement["revoked"] else [record.id]]
+            return all(record.id in commits for commits in lists)
         for (session, *_), name in [named for named in gc if named[0][1] == "delete"]:
-            record = self.record(name, "delete")
-            need(record.session.hex() == session, f"{name} is of others", "rights")
+            need((record := self.record(name, "delete")).session.hex() == session, f"{name} is of others", "rights")
             deleted.update(cbor(objects.CONDEMNED, record.plain)["snapshots"] if counts(record) else ())
         for name in names:
             record = self.record(name, "snapshot")
             about = {id_: hide for id_, hide in hides.items() if record.id in hide["snapshots"]}
             last = [hide for id_, hide in about.items() if not any(id_ in other["after"] for other in about.values())]
-            hidden = last and all(hide["hidden"] for hide in last)
-            if counts(record) and not hidden and record.id not in deleted and record.envelope["domain"] in self.holder.id_keys:
+            gone = record.id in deleted or not counts(record) or last and all(hide["hidden"] for hide in last)
+            if not gone and record.envelope["domain"] in self.holder.id_keys:
                 found.append((record.id, cbor(objects.LABEL, record.part(11, self.holder)), record))
         return sorted(found, key=lambda item: (item[1]["captured"], item[0]))
     @functools.lru_cache(maxsize=8)
     def pack(self, id_, class_):
         data = self.get(f"packs/{class_}/{id_.hex()[:2]}/{id_.hex()}", PACK_MAX)
-        envelope = objects.read_envelope(Cursor(data), "pack")
-        need(envelope["repository"] == self.id, "another repository's pack")
+        need((envelope := objects.read_envelope(Cursor(data), "pack"))["repository"] == self.id, "another repository's pack")
         return envelope, data
     def open_blobs(self):
         """Rows from the segments; without any, from the tables of contents of all packs."""
