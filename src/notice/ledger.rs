@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most messages to one receiver within [`RATE_NANOSECONDS`]; the rest waits.
+/// Most messages to one receiver within ten minutes; the rest waits.
 pub const RATE_MAX: usize = 20;
 
 /// Time in which [`RATE_MAX`] messages may go.
