@@ -2,6 +2,7 @@
 //! left by a process that died.
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,7 +19,10 @@ impl Claim {
         let mut options = OpenOptions::new();
         let options = options.create(true).append(true).mode(0o600);
         let file = options.open(path)?;
-        let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        Ok(locked.is_ok().then_some(Self(file)))
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -22,6 +22,12 @@ impl Timestamp {
         Self(self.0.saturating_add(nanoseconds))
     }
 
+    /// The time since an earlier moment; none if that is still to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        let nanoseconds = self.0.saturating_sub(earlier.0);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
+    }
+
     /// Whole seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000_000)

@@ -100,6 +100,11 @@ impl Invocation {
 }
 
 impl Copies {
+    /// Whether there is more than one.
+    pub fn has_others(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     /// Where all of them are, the one that is read from first.
     pub fn places(&self) -> Vec<&Place> {
         let others = self.others.iter().map(|(open, _)| &open.place);

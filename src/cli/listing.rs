@@ -48,7 +48,7 @@ impl Invocation {
             .map(|(snapshot, hidden)| {
                 let proven = proofs.get(&snapshot.id);
                 let proven = proven.is_some_and(|proven| proven.read_back.is_some());
-                let summary = summary(&snapshot, hidden, proven);
+                let summary = snapshot.summary(hidden, proven);
                 (snapshot, summary)
             })
             .unzip();
@@ -204,26 +204,5 @@ impl SnapshotSet {
         snapshots
             .find(|snapshot| snapshot.id == summary.id)
             .ok_or_else(|| CommandError::failed("the snapshot went away meanwhile"))
-    }
-}
-
-fn summary(snapshot: &Snapshot, hidden: bool, proven: bool) -> Summary {
-    let label = &snapshot.label;
-    Summary {
-        id: snapshot.id,
-        captured: label.captured,
-        stored: snapshot.stored,
-        source: label.source.clone(),
-        host: label.host.clone(),
-        tags: label.tags.clone(),
-        labels: Default::default(),
-        job: label.job.clone(),
-        set: Some(label.set),
-        writer: snapshot.writer,
-        complete: label.complete,
-        suspect: label.suspect,
-        damaged: false,
-        proven,
-        hidden,
     }
 }

@@ -8,6 +8,7 @@ use crate::format::pack::PackClass;
 use crate::id::{PackId, SnapshotId};
 use crate::monitor::{Monitor, Unit};
 use crate::prune::{Context, PrunePlan};
+use crate::selector::Summary;
 use crate::store::{Classed, ObjectKey, S3Store};
 use crate::units::{bytes, parse_duration};
 use std::collections::{HashMap, HashSet};
@@ -68,6 +69,9 @@ pub fn apply(
     dry_run: bool,
 ) -> CommandResult<Tiered> {
     let mut tiered = Tiered::default();
+    if rules.is_empty() {
+        return Ok(tiered);
+    }
     let Some(bucket) = &open.bucket else {
         invocation
             .ui
@@ -83,10 +87,11 @@ pub fn apply(
         place.map_or(0, |place| place + 1)
     };
     let mut decided: HashSet<PackId> = HashSet::new();
+    let listed = invocation.list_snapshots(&open.repository)?;
     for rule in &rules {
-        let warm = warm(invocation, open, rule.after)?;
+        let old = old(invocation, listed.summaries(), rule.after);
         let mut going = Vec::new();
-        for place in plan.cold_packs(&warm, context)? {
+        for place in plan.cold_packs(&old, context)? {
             let Some(classed) = classes.get(&place.id) else {
                 continue;
             };
@@ -135,23 +140,18 @@ fn move_to(bucket: &S3Store, key: &ObjectKey, class: &str) -> CommandResult<()> 
     }
 }
 
-/// The visible snapshots of this age at most, and the newest of each source on each host.
-fn warm(
-    invocation: &Invocation,
-    open: &OpenRepository,
-    age: Duration,
-) -> CommandResult<HashSet<SnapshotId>> {
-    let set = invocation.list_snapshots(&open.repository)?;
+/// The visible snapshots older than this, but the newest of each source on each host. Whatever is not
+/// listed here (of a domain that this credential does not read, or stored meanwhile) is not old.
+fn old(invocation: &Invocation, summaries: &[Summary], age: Duration) -> HashSet<SnapshotId> {
     let now = invocation.now();
-    let oldest = now
-        .0
-        .saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+    let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+    let oldest = now.0.saturating_sub(age);
     let mut newest = HashMap::new();
-    let mut warm = HashSet::new();
-    for summary in set.summaries().iter().filter(|summary| !summary.hidden) {
+    let mut old = HashSet::new();
+    for summary in summaries.iter().filter(|summary| !summary.hidden) {
         let taken = summary.effective_time(now);
-        if taken.0 >= oldest {
-            warm.insert(summary.id);
+        if taken.0 < oldest {
+            old.insert(summary.id);
         }
         let of_source = newest.entry((&summary.source, &summary.host));
         let best = of_source.or_insert((taken, summary.id));
@@ -159,6 +159,8 @@ fn warm(
             *best = (taken, summary.id);
         }
     }
-    warm.extend(newest.into_values().map(|(_, id)| id));
-    Ok(warm)
+    for (_, id) in newest.into_values() {
+        old.remove(&id);
+    }
+    old
 }

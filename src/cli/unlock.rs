@@ -233,7 +233,7 @@ fn open_secret(path: &Path, what: &str) -> CommandResult<File> {
 }
 
 /// Whether others than the owner may read it. A container's secrets are mounted by who runs it.
-fn is_exposed(file: &File, path: &Path) -> bool {
+pub fn is_exposed(file: &File, path: &Path) -> bool {
     let by_orchestrator = path.starts_with("/run/secrets") || path.starts_with("/var/run/secrets");
     let mode = file.metadata().map_or(0, |metadata| {
         if metadata.is_file() {

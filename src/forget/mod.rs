@@ -8,9 +8,7 @@ mod tests;
 
 use crate::id::SnapshotId;
 use crate::repository::gc::NotMaintainer;
-use crate::repository::{
-    Flags, KeepError, RecordLoadError, Repository, SessionError, Snapshot, heads,
-};
+use crate::repository::{Flags, KeepError, RecordLoadError, Repository, SessionError, heads};
 use crate::retention::{self, Candidate, GroupBy, GroupKey, GroupPlan, Policy, PolicyError};
 use crate::selector::{Filters, Summary};
 use jiff::tz::TimeZone;
@@ -142,7 +140,7 @@ impl<'a> ForgetPlan<'a> {
         let summaries: Vec<Summary> = snapshots
             .visible
             .iter()
-            .map(|snapshot| summary_of(snapshot, request.proven))
+            .map(|snapshot| snapshot.summary(false, request.proven.contains(&snapshot.id)))
             .collect();
         let candidates: Vec<Candidate> = request
             .filters
@@ -177,7 +175,7 @@ impl<'a> ForgetPlan<'a> {
         }
         let mut groups: BTreeMap<GroupKey, (usize, usize)> = BTreeMap::new();
         for snapshot in &snapshots.visible {
-            let key = group_by.key(&summary_of(snapshot, &HashSet::new()));
+            let key = group_by.key(&snapshot.summary(false, false));
             let counts = groups.entry(key).or_default();
             counts.0 += usize::from(named.contains(&snapshot.id));
             counts.1 += 1;
@@ -299,26 +297,5 @@ fn refuse_damage(mut flags: Flags) -> Result<Flags, ForgetError> {
     match flags.damaged.pop() {
         Some(error) => Err(error.into()),
         None => Ok(flags),
-    }
-}
-
-fn summary_of(snapshot: &Snapshot, proven: &HashSet<SnapshotId>) -> Summary {
-    let label = &snapshot.label;
-    Summary {
-        id: snapshot.id,
-        captured: label.captured,
-        stored: snapshot.stored,
-        source: label.source.clone(),
-        host: label.host.clone(),
-        tags: label.tags.clone(),
-        labels: BTreeMap::new(),
-        job: label.job.clone(),
-        set: Some(label.set),
-        writer: snapshot.writer,
-        complete: label.complete,
-        suspect: label.suspect,
-        damaged: false,
-        proven: proven.contains(&snapshot.id),
-        hidden: false,
     }
 }

@@ -131,14 +131,36 @@ pub struct Observed {
     pub due: Vec<JobDue>,
 }
 
+/// Names and values of labels.
+type Labels<'r> = Vec<(&'static str, &'r str)>;
+
+/// Records under the job that each is of.
+fn by_job<R>(records: &[R], job: impl Fn(&R) -> &str) -> Vec<(Labels<'_>, &R)> {
+    let labelled = records
+        .iter()
+        .map(|record| (vec![("job", job(record))], record));
+    labelled.collect()
+}
+
 struct Text {
     prefix: String,
     text: String,
 }
 
 impl Text {
-    fn family(&mut self, name: &str, help: &str, samples: &[(Vec<(&str, &str)>, f64)]) {
-        if samples.is_empty() {
+    /// A family of gauges: one sample of each record that has the value.
+    fn family<R, V: Into<Option<f64>>>(
+        &mut self,
+        name: &str,
+        help: &str,
+        records: &[(Labels<'_>, &R)],
+        value: impl Fn(&R) -> V,
+    ) {
+        let samples = records
+            .iter()
+            .filter_map(|(labels, record)| Some((labels, value(record).into()?)));
+        let mut samples = samples.peekable();
+        if samples.peek().is_none() {
             return;
         }
         let full = format!("{}_{name}", self.prefix);
@@ -195,106 +217,106 @@ pub fn text(prefix: &str, observed: &Observed, now: Timestamp) -> String {
 }
 
 fn jobs(text: &mut Text, records: &[JobRecord]) {
-    let each = |value: fn(&JobRecord) -> f64| {
-        let samples = records.iter();
-        let samples = samples.map(|job| (vec![("job", job.job.as_str())], value(job)));
-        samples.collect::<Vec<_>>()
-    };
+    let records = by_job(records, |job| &job.job);
     text.family(
         "backup_success",
         "Whether the last run of the job did all it should.",
-        &each(|job| yes(job.success)),
+        &records,
+        |job| yes(job.success),
     );
     text.family(
         "backup_run_timestamp_seconds",
         "When the last run of the job ended, whatever came of it.",
-        &each(|job| seconds(job.finished)),
+        &records,
+        |job| seconds(job.finished),
     );
     text.family(
         "last_backup_timestamp",
         "When a run of the job last did all it should; 0 if none did.",
-        &each(|job| seconds(job.last_success)),
+        &records,
+        |job| seconds(job.last_success),
     );
     text.family(
         "backup_duration_seconds",
         "How long the last run of the job took.",
-        &each(|job| (job.finished - job.started) as f64 / 1e9),
+        &records,
+        |job| (job.finished - job.started) as f64 / 1e9,
     );
     text.family(
         "backup_failures",
         "Runs of the job since the last that did all it should.",
-        &each(|job| job.failures as f64),
+        &records,
+        |job| job.failures as f64,
     );
 }
 
 fn sources(text: &mut Text, records: &[JobRecord]) {
-    let each = |value: fn(&SourceRecord) -> f64| {
-        let samples = records.iter().flat_map(|job| {
-            let of_job = job.sources.iter();
-            of_job.map(move |(name, source)| {
-                let labels = vec![("job", job.job.as_str()), ("source", name.as_str())];
-                (labels, value(source))
-            })
-        });
-        samples.collect::<Vec<_>>()
-    };
+    let records = records.iter().flat_map(|job| {
+        let of_job = job.sources.iter();
+        of_job.map(|(name, source)| (vec![("job", &*job.job), ("source", &**name)], source))
+    });
+    let records: Vec<_> = records.collect();
     text.family(
         "backup_size_bytes",
         "Size of the newest snapshot of the source.",
-        &each(|source| source.bytes as f64),
+        &records,
+        |source| source.bytes as f64,
     );
     text.family(
         "backup_stored_bytes",
         "What storing the newest snapshot of the source added to the repository.",
-        &each(|source| source.bytes_stored as f64),
+        &records,
+        |source| source.bytes_stored as f64,
     );
     text.family(
         "backup_timestamp_seconds",
         "When the newest snapshot of the source was taken.",
-        &each(|source| seconds(source.taken)),
+        &records,
+        |source| seconds(source.taken),
     );
     text.family(
         "backup_source_success",
         "Whether the last run captured the source, whole and as expected.",
-        &each(|source| yes(source.success && source.good)),
+        &records,
+        |source| yes(source.success && source.good),
     );
 }
 
 fn repositories(text: &mut Text, records: &[JobRecord]) {
-    let each = |value: fn(&RepositoryRecord) -> f64| {
-        let samples = records.iter().flat_map(|job| {
-            let of_job = job.repositories.iter();
-            of_job.map(move |(name, repository)| {
-                let labels = vec![("job", job.job.as_str()), ("repository", name.as_str())];
-                (labels, value(repository))
-            })
-        });
-        samples.collect::<Vec<_>>()
-    };
+    let all = records.iter().flat_map(|job| {
+        let of_job = job.repositories.iter();
+        of_job.map(|(name, one)| (vec![("job", &*job.job), ("repository", &**name)], one))
+    });
+    let all: Vec<_> = all.collect();
     text.family(
         "backup_upload_success",
         "Whether the last run left the repository as it should be.",
-        &each(|repository| yes(repository.success)),
+        &all,
+        |repository| yes(repository.success),
     );
     text.family(
         "backup_upload_timestamp_seconds",
         "When the repository was last written to by the job.",
-        &each(|repository| seconds(repository.written)),
+        &all,
+        |repository| seconds(repository.written),
     );
     text.family(
         "backup_upload_duration_seconds",
         "How long writing to the repository took in the last run.",
-        &each(|repository| repository.milliseconds as f64 / 1000.0),
+        &all,
+        |repository| repository.milliseconds as f64 / 1000.0,
     );
     text.family(
         "backup_upload_bytes",
         "Bytes that went to the repository in the last run.",
-        &each(|repository| repository.bytes_uploaded as f64),
+        &all,
+        |repository| repository.bytes_uploaded as f64,
     );
     text.family(
         "last_check_timestamp_seconds",
         "When the job last read back what it had written; 0 if never.",
-        &each(|repository| seconds(repository.verified)),
+        &all,
+        |repository| seconds(repository.verified),
     );
     sizes(text, records);
 }
@@ -310,68 +332,66 @@ fn sizes(text: &mut Text, records: &[JobRecord]) {
             }
         }
     }
-    let each = |value: fn(&RepositoryRecord) -> Option<u64>| {
-        let samples = newest.iter().filter_map(|(name, (_, repository))| {
-            Some((vec![("repository", *name)], value(repository)? as f64))
-        });
-        samples.collect::<Vec<_>>()
-    };
+    let newest = newest.into_iter();
+    let records: Vec<_> = newest
+        .map(|(name, (_, repository))| (vec![("repository", name)], repository))
+        .collect();
+    let some = |bytes: u64| Some(bytes as f64).filter(|bytes| *bytes > 0.0);
     text.family(
         "repository_size_bytes",
         "Size of the repository at the end of the last run that wrote to it.",
-        &each(|repository| Some(repository.bytes).filter(|bytes| *bytes > 0)),
+        &records,
+        |repository| some(repository.bytes),
     );
     text.family(
         "repository_size_limit_bytes",
         "Size that the repository is to stay below.",
-        &each(|repository| Some(repository.bytes_max).filter(|bytes| *bytes > 0)),
+        &records,
+        |repository| some(repository.bytes_max),
     );
     text.family(
         "repository_free_bytes",
         "What the disk of the repository had left at the end of the last run that wrote to it.",
-        &each(|repository| repository.bytes_free),
+        &records,
+        |repository| repository.bytes_free.map(|bytes| bytes as f64),
     );
 }
 
 fn schedules(text: &mut Text, due: &[JobDue]) {
-    let each = |value: fn(&JobDue) -> Option<f64>| {
-        let samples = due.iter();
-        let samples =
-            samples.filter_map(|job| Some((vec![("job", job.job.as_str())], value(job)?)));
-        samples.collect::<Vec<_>>()
-    };
+    let records = by_job(due, |job| &job.job);
     text.family(
         "backup_enabled",
         "Whether the schedule of the job counts.",
-        &each(|job| Some(yes(job.enabled))),
+        &records,
+        |job| yes(job.enabled),
     );
     text.family(
         "backup_due_timestamp_seconds",
         "When the job is due next by its schedule; in the past, it was missed.",
-        &each(|job| Some(job.due?.seconds() as f64)),
+        &records,
+        |job| Some(job.due?.seconds() as f64),
     );
 }
 
 fn drills(text: &mut Text, records: &[DrillRecord]) {
-    let each = |value: fn(&DrillRecord) -> f64| {
-        let samples = records.iter();
-        let samples = samples.map(|drill| (vec![("job", drill.job.as_str())], value(drill)));
-        samples.collect::<Vec<_>>()
-    };
+    let records = by_job(records, |drill| &drill.job);
     text.family(
         "drill_success",
         "Whether everything that the last drill of the job restored proved itself.",
-        &each(|drill| yes(drill.success)),
+        &records,
+        |drill| yes(drill.success),
     );
     text.family(
         "last_drill_timestamp_seconds",
         "When a drill of the job last passed; 0 if none did.",
-        &each(|drill| seconds(drill.last_success)),
+        &records,
+        |drill| seconds(drill.last_success),
     );
     text.family(
         "drill_recovery_seconds",
         "The recovery time that the last passed drill of the job measured.",
-        &each(|drill| drill.milliseconds as f64 / 1000.0),
+        &records,
+        |drill| drill.milliseconds as f64 / 1000.0,
     );
 }
 

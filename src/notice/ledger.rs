@@ -122,8 +122,8 @@ impl Ledger {
         self.queue.drain(..excess);
     }
 
-    /// The next message that is due, which nobody else tries meanwhile.
-    pub fn lease(&mut self, now: Timestamp) -> Option<Delivery> {
+    /// The next message that is due, which nobody else tries meanwhile; none to the receivers of `skip`.
+    pub fn lease(&mut self, now: Timestamp, skip: &BTreeSet<String>) -> Option<Delivery> {
         for times in self.sent.values_mut() {
             // One from the future is of a clock that was set back.
             times.retain(|at| (0..RATE_NANOSECONDS).contains(&now.0.saturating_sub(*at)));
@@ -137,7 +137,8 @@ impl Ledger {
             waits <= 0 || waits > AGAIN_MAX_NANOSECONDS
         };
         let mut due = self.queue.iter_mut().filter(is_due);
-        let delivery = due.find(|delivery| has_room(&delivery.target))?;
+        let delivery =
+            due.find(|delivery| has_room(&delivery.target) && !skip.contains(&delivery.target))?;
         delivery.next = now.0.saturating_add(LEASE_NANOSECONDS);
         delivery.attempts = delivery.attempts.saturating_add(1);
         Some(delivery.clone())

@@ -68,7 +68,12 @@ pub const COMPLETED: &str = "completed";
 pub const FAILED: &str = "failed";
 
 /// Conditions that events open and close, not what `status` finds.
-pub const OF_EVENTS: [&str; 3] = ["verification-failed", "copy-failed", "drill-failed"];
+pub const OF_EVENTS: [&str; 4] = [
+    "verification-failed",
+    "copy-failed",
+    "drill-failed",
+    "restore-failed",
+];
 
 impl Notice {
     /// Something happened.

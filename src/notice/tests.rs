@@ -4,7 +4,7 @@ use crate::config::{Config, Notify, Severity};
 use crate::env::Timestamp;
 use crate::notice::payload::{Teller, ping};
 use crate::notice::{Ledger, Notice, RATE_MAX, Tone};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn targets() -> BTreeMap<String, Notify> {
     let text = "version = 1\n\
@@ -66,10 +66,10 @@ fn a_receiver_that_is_down_for_three_minutes_gets_it_all_the_same() {
     ledger.queue.retain(|one| one.target == "ops");
     let (mut now, mut attempts, mut arrived) = (0, 0, None);
     while arrived.is_none() && now < 3600 {
-        if let Some(delivery) = ledger.lease(at(now)) {
+        if let Some(delivery) = ledger.lease(at(now), &BTreeSet::new()) {
             attempts += 1;
             assert!(
-                ledger.lease(at(now)).is_none(),
+                ledger.lease(at(now), &BTreeSet::new()).is_none(),
                 "nobody else sends it meanwhile"
             );
             let is_up = now >= 180;
@@ -93,11 +93,11 @@ fn a_process_that_was_killed_while_sending_leaves_it_to_the_next() {
     let (mut ledger, targets) = (Ledger::default(), targets());
     ledger.tell(stale(), &targets, at(0));
     ledger.queue.retain(|one| one.target == "ops");
-    assert!(ledger.lease(at(0)).is_some());
-    assert!(ledger.lease(at(30)).is_none());
-    assert!(ledger.lease(at(100)).is_some());
+    assert!(ledger.lease(at(0), &BTreeSet::new()).is_some());
+    assert!(ledger.lease(at(30), &BTreeSet::new()).is_none());
+    assert!(ledger.lease(at(100), &BTreeSet::new()).is_some());
     // A clock that was set back by a day holds nothing.
-    assert!(ledger.lease(at(-86_400)).is_some());
+    assert!(ledger.lease(at(-86_400), &BTreeSet::new()).is_some());
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn too_many_wait_and_none_is_lost() {
     ledger.queue.retain(|one| one.target == "ops");
     let mut drain = |now| {
         let mut sent = 0;
-        while let Some(delivery) = ledger.lease(at(now)) {
+        while let Some(delivery) = ledger.lease(at(now), &BTreeSet::new()) {
             ledger.settle(delivery.number, Ok(()), at(now));
             sent += 1;
         }

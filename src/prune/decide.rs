@@ -9,7 +9,6 @@ use crate::prune::execute::Round;
 use crate::prune::inventory::{Catalog, Listing};
 use crate::prune::mark::{Survey, looking_again, mark};
 use crate::repository::gc::Commit;
-use crate::spill::Bits;
 use std::collections::HashSet;
 
 impl Round<'_> {
@@ -36,13 +35,7 @@ impl Round<'_> {
         let avoided: HashSet<PackId> = record.packs.iter().copied().collect();
         let marks = mark(self.repository, self.context, &survey, &is_live, &avoided)?;
         let catalog = &survey.inventory.catalog;
-        let mut needed = Bits::new(catalog.packs.len());
-        survey.inventory.for_each(&mut |number, row| {
-            if marks.is_live(number) {
-                needed.set(row.pack as usize);
-            }
-            Ok(())
-        })?;
+        let needed = marks.packs(&survey.inventory)?;
         let is_needed = |pack| {
             let number = catalog.number(pack);
             number.is_some_and(|number| needed.get(number))

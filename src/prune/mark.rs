@@ -130,6 +130,18 @@ impl Marks {
     pub(super) fn is_live(&self, number: usize) -> bool {
         self.live.get(number)
     }
+
+    /// Packs with rows that are needed, by number.
+    pub(super) fn packs(&self, inventory: &Inventory) -> Result<Bits, PruneError> {
+        let mut packs = Bits::new(inventory.catalog.packs.len());
+        inventory.for_each(&mut |number, row| {
+            if self.is_live(number) {
+                packs.set(row.pack as usize);
+            }
+            Ok(())
+        })?;
+        Ok(packs)
+    }
 }
 
 /// Marks what the commits that `is_live` accepts need, from rows outside the `avoided` packs

@@ -123,7 +123,7 @@ impl<'a> PrunePlan<'a> {
         let unreadable = self.options.unreadable.clone();
         let is_movable = |number: usize| !is_locked(number) && !unreadable.contains(&id(number));
         let mut partly_dead = Vec::new();
-        let mut bytes_live = 0;
+        let (mut bytes_live, mut movable_unused) = (0, 0);
         for (number, used) in usage.iter().enumerate() {
             let stored = &inventory.catalog.packs[number];
             self.cost.bytes_stored += u64::from(stored.place.length);
@@ -131,6 +131,7 @@ impl<'a> PrunePlan<'a> {
             if used.live_rows > 0 {
                 self.cost.bytes_unused_left += used.dead;
                 if used.dead > 0 && is_movable(number) {
+                    movable_unused += used.dead;
                     partly_dead.push(number);
                 }
             } else if is_locked(number) {
@@ -151,10 +152,13 @@ impl<'a> PrunePlan<'a> {
         });
         let mut moved = Bits::new(usage.len());
         for number in partly_dead {
-            if self.cost.bytes_unused_left <= tolerated {
+            // What cannot be moved is no reason to move more of the rest.
+            if movable_unused <= tolerated {
                 break;
             }
-            self.move_pack(number, inventory, &usage, &mut moved);
+            if self.move_pack(number, inventory, &usage, &mut moved) {
+                movable_unused -= usage[number].dead;
+            }
         }
         for mut group in mergeable(inventory, &usage, &moved) {
             group.retain(|(_, number)| is_movable(*number));

@@ -75,9 +75,7 @@ struct Look {
 impl Look {
     /// How long a session has given no sign of life, by the store's time.
     fn silence(&self, session: &SessionState) -> Option<Duration> {
-        let (now, sign) = (self.now?, session.last_sign?);
-        let nanoseconds = u64::try_from(now.0.saturating_sub(sign.0)).unwrap_or(0);
-        Some(Duration::from_nanos(nanoseconds))
+        Some(self.now?.since(session.last_sign?))
     }
 }
 

@@ -4,7 +4,7 @@
 //! second record that names it.
 
 use crate::crypto::{KemError, Role};
-use crate::env::{EntropyError, Timestamp};
+use crate::env::Timestamp;
 use crate::format::certificate::Capabilities;
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
@@ -12,9 +12,9 @@ use crate::format::protocol::{Hold, HoldReason};
 use crate::id::{ObjectId, SnapshotId, WriterId};
 use crate::repository::gc::NotMaintainer;
 use crate::repository::{
-    KeepError, KeyError, RecordLoadError, Repository, SessionError, object_key,
+    KeepError, KeyError, LinkRecordError, RecordLoadError, Repository, SessionError, object_key,
 };
-use crate::store::{StoreError, StoreExt};
+use crate::store::StoreExt;
 
 /// One hold as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,21 +103,20 @@ impl From<KeepError> for HoldError {
     }
 }
 
-impl From<StoreError> for HoldError {
-    fn from(error: StoreError) -> Self {
-        Self::Session(error.into())
-    }
-}
-
 impl From<RecordLoadError> for HoldError {
     fn from(error: RecordLoadError) -> Self {
         Self::Session(error.into())
     }
 }
 
-impl From<EntropyError> for HoldError {
-    fn from(error: EntropyError) -> Self {
-        Self::Session(error.into())
+impl From<LinkRecordError> for HoldError {
+    fn from(error: LinkRecordError) -> Self {
+        match error {
+            LinkRecordError::Keys(error) => error.into(),
+            LinkRecordError::Wrap(error) => error.into(),
+            LinkRecordError::Entropy(error) => Self::Session(error.into()),
+            LinkRecordError::Store(error) => Self::Session(error.into()),
+        }
     }
 }
 
@@ -237,7 +236,7 @@ impl Repository {
             reason: reason.to_owned(),
         }
         .encode();
-        self.put_link_record(ObjectType::Hold, layout::HOLDS, &hold.encode(), &content)
+        Ok(self.put_link_record(ObjectType::Hold, layout::HOLDS, &hold.encode(), &content)?)
     }
 
     /// Refuses a credential without the right to maintain.

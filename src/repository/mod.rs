@@ -24,8 +24,7 @@ mod verify;
 mod writer;
 
 pub use audit::{
-    AuditChain, AuditEntry, AuditError, AuditFault, AuditReport, AuditTail, AuditVerifyError,
-    KnownBy,
+    AuditChain, AuditEntry, AuditFault, AuditReport, AuditTail, AuditVerifyError, KnownBy,
 };
 pub use flags::{Flags, PruneRecord};
 pub use holds::{HoldEntry, HoldError, Holds};
@@ -35,9 +34,9 @@ pub use keys::{
     Access, CredentialKind, CredentialSummary, DomainKeys, DomainName, Grant, HOST_KEYS, KeyError,
     KeysDrawn, Lack, Lineage, Need, NewCredential, NewKeys, Rotation, SharedDomain,
 };
-pub use proofs::{PROOF_PACKS_MAX, ProofError, ProofList, SignedProof};
+pub use proofs::{PROOF_PACKS_MAX, ProofList, SignedProof};
 pub use reader::{Encoded, PackKeys, ReadError, Reader, Served, Stretches};
-pub use records::RecordLoadError;
+pub use records::{LinkRecordError, RecordLoadError};
 pub use segments::{HostLink, MovedSegment};
 pub use session::{Session, SessionError};
 pub use snapshots::{Snapshot, SnapshotList};

@@ -3,16 +3,15 @@
 //! Spec: `format-spec/07-record.md`. The content is sealed under a link key of its own, so that
 //! maintenance can read it too.
 
-use crate::crypto::{KemError, Role};
-use crate::env::EntropyError;
+use crate::crypto::Role;
 use crate::format::certificate::Capabilities;
 use crate::format::envelope::{ObjectType, UnwrapError};
 use crate::format::layout;
 use crate::format::protocol::{Proof, ProofKind};
 use crate::format::record::RecordError;
 use crate::id::{DomainTag, ObjectId, SnapshotId, WriterId};
-use crate::repository::{KeyError, RecordLoadError, Repository};
-use crate::store::{StoreError, StoreExt};
+use crate::repository::{LinkRecordError, RecordLoadError, Repository};
+use crate::store::StoreExt;
 
 /// Most packs that one proof names: keeps it well below [`crate::limits::RECORD_BYTES_MAX`].
 pub const PROOF_PACKS_MAX: usize = 100_000;
@@ -49,28 +48,10 @@ pub struct ProofList {
     pub damaged: Vec<RecordLoadError>,
 }
 
-/// A proof could not be stored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProofError {
-    /// The credential has no domain to seal it for.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// Its key could not be wrapped.
-    #[error("cannot wrap the proof's key")]
-    Wrap(#[from] KemError),
-    /// No randomness.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Repository {
     /// Seals, signs and stores a proof of this credential, durably. It names at most
     /// [`PROOF_PACKS_MAX`] packs.
-    pub fn put_proof(&self, proof: &Proof) -> Result<ObjectId, ProofError> {
+    pub fn put_proof(&self, proof: &Proof) -> Result<ObjectId, LinkRecordError> {
         self.put_link_record(ObjectType::Proof, layout::PROOFS, &[], &proof.encode())
     }
 
@@ -81,7 +62,7 @@ impl Repository {
         snapshots: &[SnapshotId],
         milliseconds: u64,
         remark: &str,
-    ) -> Result<(), ProofError> {
+    ) -> Result<(), LinkRecordError> {
         for snapshots in snapshots.chunks(PROOF_PACKS_MAX) {
             self.put_proof(&Proof {
                 kind: ProofKind::ReadData,

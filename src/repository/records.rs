@@ -55,6 +55,24 @@ impl RecordLoadError {
     }
 }
 
+/// A record with a sealed part could not be made or stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkRecordError {
+    /// The credential has no domain to seal it for, or its keys were rolled back.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Its key could not be wrapped.
+    #[error("cannot wrap the record's key")]
+    Wrap(#[from] KemError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Repository {
     /// Loads and verifies a record; `id` is given where the object is named by its bytes.
     pub(in crate::repository) fn load_record(
@@ -108,18 +126,15 @@ impl Repository {
 
     /// Seals `content` under a link key of its own, signs, and stores the record durably below
     /// `prefix`: for records that belong to no session and that maintenance may read.
-    pub(in crate::repository) fn put_link_record<E>(
+    pub(in crate::repository) fn put_link_record(
         &self,
         object_type: ObjectType,
         prefix: &str,
         plain: &[u8],
         content: &[u8],
-    ) -> Result<ObjectId, E>
-    where
-        E: From<KeyError> + From<KemError> + From<EntropyError> + From<StoreError>,
-    {
+    ) -> Result<ObjectId, LinkRecordError> {
         let made = (SessionId::default(), self.clock.now());
-        let bytes = self.seal_link_record::<E>(object_type, made, plain, content)?;
+        let bytes = self.seal_link_record(object_type, made, plain, content)?;
         let id = ObjectId(*blake3::hash(&bytes).as_bytes());
         put_named(&*self.store, layout::by_content(prefix, &id), &bytes)?;
         self.store.barrier()?;
@@ -127,16 +142,13 @@ impl Repository {
     }
 
     /// Seals `content` under a link key of its own and signs the record, made in a session at a moment.
-    pub(in crate::repository) fn seal_link_record<E>(
+    pub(in crate::repository) fn seal_link_record(
         &self,
         object_type: ObjectType,
         made: (SessionId, Timestamp),
         plain: &[u8],
         content: &[u8],
-    ) -> Result<Vec<u8>, E>
-    where
-        E: From<KeyError> + From<KemError> + From<EntropyError>,
-    {
+    ) -> Result<Vec<u8>, LinkRecordError> {
         let (domain, readers) = self.access.record_domain()?;
         let (entry, key) = new_session_key(
             self.suite,

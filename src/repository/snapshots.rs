@@ -10,7 +10,9 @@ use crate::format::snapshot::{SnapshotBody, SnapshotLabel, SnapshotLinks, Snapsh
 use crate::format::wire::FormatError;
 use crate::id::{BlobId, DomainTag, ObjectId, SessionId, SnapshotId, WriterId};
 use crate::repository::{Flags, RecordLoadError, Repository, object_key};
+use crate::selector::Summary;
 use crate::store::{ObjectInfo, StoreExt};
+use std::collections::BTreeMap;
 
 /// A snapshot whose signature holds and whose label was opened.
 #[derive(Debug, Clone)]
@@ -35,6 +37,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What selectors and keep rules look at.
+    pub fn summary(&self, hidden: bool, proven: bool) -> Summary {
+        let label = &self.label;
+        Summary {
+            id: self.id,
+            captured: label.captured,
+            stored: self.stored,
+            source: label.source.clone(),
+            host: label.host.clone(),
+            tags: label.tags.clone(),
+            labels: BTreeMap::new(),
+            job: label.job.clone(),
+            set: Some(label.set),
+            writer: self.writer,
+            complete: label.complete,
+            suspect: label.suspect,
+            damaged: false,
+            proven,
+            hidden,
+        }
+    }
+
     /// The writer's previous commits, as it knew them.
     pub fn heads(&self) -> Result<Vec<SnapshotId>, RecordLoadError> {
         let plain = SnapshotPlain::decode(&self.record.plain);

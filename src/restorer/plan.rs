@@ -135,6 +135,8 @@ fn locate(id: BlobId, reader: &Reader<'_>) -> Result<(Located, Located, Vec<Loca
             Some(mut chain) if is_over_full_chunk(&chain) => {
                 let full = chain.pop().ok_or_else(missing)?;
                 chain.reverse();
+                // Of the rows of a chunk it is that of the chain.
+                let chunk = chain.last().cloned().unwrap_or(chunk);
                 Ok((full, chunk, chain))
             }
             _ => Ok((chunk.clone(), chunk, Vec::new())),

@@ -8,8 +8,8 @@
 mod tests;
 
 use crate::env::Timestamp;
+use crate::schedule::Schedule;
 use crate::schedule::parse::INTERVAL_MIN;
-use crate::schedule::{Schedule, plus};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -116,16 +116,16 @@ impl Task {
     /// When a run is due; `None` where only a change can tell, or never.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         // A clock that was set back must not put it off for longer than it ever is.
-        let owed = self.owed.filter(|owed| *owed <= plus(now, PUT_OFF_MAX));
+        let owed = self.owed.filter(|owed| *owed <= now.after(PUT_OFF_MAX));
         if self.owed.is_some() {
             return Some(owed.unwrap_or(now));
         }
         match self.schedule {
             Schedule::OnChange => self.change.map(|change| {
-                let settled = plus(change.last, QUIET).min(plus(change.first, QUIET_MAX));
+                let settled = change.last.after(QUIET).min(change.first.after(QUIET_MAX));
                 // What a run itself changes must not start it again and again.
                 let rested = self.last.filter(|last| *last <= now);
-                settled.max(rested.map_or(settled, |last| plus(last, INTERVAL_MIN)))
+                settled.max(rested.map_or(settled, |last| last.after(INTERVAL_MIN)))
             }),
             Schedule::Every(_) => self.schedule.due(self.last, now, &self.zone),
             Schedule::Calendar(_) => {
@@ -139,7 +139,7 @@ impl Task {
         match self.schedule {
             _ if self.owed.is_some() => Trigger::CatchUp,
             Schedule::OnChange => Trigger::OnChange,
-            _ if plus(due, LATE) < now => Trigger::CatchUp,
+            _ if due.after(LATE) < now => Trigger::CatchUp,
             _ => Trigger::Schedule,
         }
     }
@@ -148,7 +148,7 @@ impl Task {
         let longer = 1u32.checked_shl(self.setbacks).unwrap_or(u32::MAX);
         let wait = PUT_OFF.saturating_mul(longer).min(PUT_OFF_MAX);
         self.setbacks = (self.setbacks + 1).min(16);
-        self.owed = Some(plus(now, wait));
+        self.owed = Some(now.after(wait));
     }
 }
 
@@ -237,7 +237,7 @@ impl Agenda {
         match ended {
             Ended::Well => (task.setbacks, task.owed) = (0, None),
             Ended::PutOff => task.put_off(now),
-            Ended::Interrupted => task.owed = Some(plus(now, PUT_OFF)),
+            Ended::Interrupted => task.owed = Some(now.after(PUT_OFF)),
             // A calendar comes round by itself; after a change nothing would.
             Ended::Badly if task.schedule == Schedule::OnChange => task.put_off(now),
             Ended::Badly => task.setbacks = task.setbacks.saturating_add(1).min(16),

@@ -57,7 +57,7 @@ impl Schedule {
     pub fn next(&self, moment: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
             Self::Calendar(calendar) => calendar.next(moment, zone),
-            Self::Every(every) => Some(plus(moment, *every)),
+            Self::Every(every) => Some(moment.after(*every)),
             Self::OnChange => None,
         }
     }
@@ -96,9 +96,4 @@ impl fmt::Display for Schedule {
             Self::OnChange => f.write_str("on-change"),
         }
     }
-}
-
-fn plus(moment: Timestamp, span: Duration) -> Timestamp {
-    let nanoseconds = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-    Timestamp(moment.0.saturating_add(nanoseconds))
 }

@@ -211,12 +211,6 @@ pub fn judge(
     findings
 }
 
-/// The time from `then` to `now`, none if it is to come.
-fn age(then: Timestamp, now: Timestamp) -> Duration {
-    let nanoseconds = now.0.saturating_sub(then.0);
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
-}
-
 fn judge_source(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
     let name = &source.name;
     let Some(newest) = &source.newest else {
@@ -279,7 +273,7 @@ fn judge_age(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
         );
         return;
     };
-    let age = age(good, now);
+    let age = now.since(good);
     if age > rpo {
         let message = format!(
             "the newest good snapshot is {} old, goal {}",
@@ -349,8 +343,8 @@ fn judge_drill(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {
                 let message = "a restore was never tried with success".to_owned();
                 findings.add(Level::Attention, "never-drilled", name, message, remedy);
             }
-            Some((tried, _)) if age(tried, now) > every.saturating_mul(DRILL_SLACK) => {
-                let message = format!("a restore was last tried {} ago", elapsed(age(tried, now)));
+            Some((tried, _)) if now.since(tried) > every.saturating_mul(DRILL_SLACK) => {
+                let message = format!("a restore was last tried {} ago", elapsed(now.since(tried)));
                 findings.add(Level::Attention, "drill-overdue", name, message, remedy);
             }
             Some(_) => {}
@@ -379,7 +373,7 @@ fn judge_job(job: &JobFacts, now: Timestamp, findings: &mut Findings) {
         findings.add(Level::Attention, "failed", &job.name, message, remedy);
     }
     if let Some(missed) = job.missed {
-        let late = elapsed(age(missed, now));
+        let late = elapsed(now.since(missed));
         let message = format!("it should have run {late} ago: its schedule does not fire");
         let remedy = "see that icecore daemon, the timer or cron is running";
         findings.add(Level::Attention, "missed", &job.name, message, remedy);
@@ -404,7 +398,7 @@ fn judge_locks(repository: &RepositoryFacts, now: Timestamp, findings: &mut Find
         None => "not everything that is needed is locked".to_owned(),
         Some(soonest) if soonest <= now => "locks have ended".to_owned(),
         Some(soonest) if soonest < now.after(locks.least) => {
-            let left = elapsed(age(now, soonest));
+            let left = elapsed(soonest.since(now));
             format!("locks end in {left}: nobody extends them")
         }
         Some(_) => return,
@@ -448,9 +442,9 @@ fn judge_repository(repository: &RepositoryFacts, now: Timestamp, findings: &mut
         Room::Enough => {}
     }
     if let Some(drawn) = repository.keys_drawn
-        && age(drawn, now) > KEYS_OLD
+        && now.since(drawn) > KEYS_OLD
     {
-        let message = format!("its keys are {} old", elapsed(age(drawn, now)));
+        let message = format!("its keys are {} old", elapsed(now.since(drawn)));
         let remedy = "icecore key rotate, once a quarter";
         findings.add(Level::Attention, "key-old", name, message, remedy);
     }

@@ -44,8 +44,7 @@ impl Pacing {
 
     /// Time passed since `start`; zero where the clock went backwards.
     pub(in crate::store) fn since(&self, start: Timestamp) -> Duration {
-        let nanoseconds = self.clock.now().0.saturating_sub(start.0);
-        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
+        self.clock.now().since(start)
     }
 }
 

@@ -21,9 +21,7 @@ pub fn run(invocation: &Invocation) -> CommandResult<Report> {
         let zone = zone_of(invocation, &configuration.config, job);
         let record = records.of(name);
         let last = record.as_ref().map(|record| Timestamp(record.started));
-        let due = job.schedule.as_ref().filter(|_| job.enabled);
-        let counted = record.as_ref().map(|record| record.last());
-        let due = due.and_then(|schedule| schedule.due(counted, now, &zone));
+        let due = records.due(name, job, &zone, now);
         let next = match (&job.schedule, due) {
             (None, _) => "by hand".to_owned(),
             _ if !job.enabled => "disabled".to_owned(),

@@ -234,8 +234,10 @@ pub fn execute(
         let packs = text::counted(pruned.packs, "pack");
         Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
     })?;
-    let tiered = tier::apply(invocation, open, &plan, &arguments.tier, context, false)?;
+    let tiered = tier::apply(invocation, open, &plan, &arguments.tier, context, false);
+    // Locks must not lapse because a class could not be changed.
     let locked = plan.extend_locks(context)?;
+    let tiered = tiered?;
     invocation.ui.clear();
     let duration = started.elapsed();
     let written = match pruned.bytes_written {

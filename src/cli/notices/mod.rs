@@ -8,7 +8,6 @@ use crate::cli::commands::run::Records;
 use crate::cli::commands::status::gather;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
-use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
 use crate::cli::reporting::{INTERRUPTED, WHOLE};
 use crate::config::{Notify, Severity};
@@ -17,7 +16,7 @@ use crate::monitor::{Cancel, Monitor};
 use crate::notice::{Delivery, Ledger, Notice, OF_EVENTS};
 use crate::status::judge;
 use crate::store::Pacing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,18 +106,15 @@ impl Invocation {
         self.telling(|notices| {
             notices.change(|ledger, targets, now| {
                 for event in told {
-                    let notice = of_event(event);
-                    let (key, is_problem) = (notice.key(), event.status == Status::Error);
-                    if OF_EVENTS.contains(&notice.condition.as_str()) {
-                        let found = match is_problem {
-                            true => vec![notice],
-                            false => Vec::new(),
+                    if let Some(notice) = condition(event) {
+                        let key = notice.key();
+                        let found = match event.status {
+                            Status::Error => vec![notice],
+                            _ => Vec::new(),
                         };
                         ledger.observe(found, &|open| open.key() == key, targets, now);
-                    } else {
-                        ledger.tell(notice, targets, now);
                     }
-                    if let Some(news) = passed(event) {
+                    if let Some(news) = news(event) {
                         ledger.tell(news, targets, now);
                     }
                 }
@@ -138,27 +134,39 @@ fn is_told(event: &Event) -> bool {
             event.status == Status::Error && event.details != INTERRUPTED
                 || event.details.starts_with(WHOLE)
         }
-        Activity::Mirror | Activity::Upload => is_end && event.details != INTERRUPTED,
+        // A capture into a bucket is its job's.
+        Activity::Mirror | Activity::Upload => {
+            is_end && event.details != INTERRUPTED && event.subject.source.is_none()
+        }
         _ => false,
     }
 }
 
-/// What an event says: a restore's is news, the others open or close a condition.
-fn of_event(event: &Event) -> Notice {
+/// The condition that an event opens or closes; none for a beginning.
+fn condition(event: &Event) -> Option<Notice> {
+    if event.phase == Phase::Start {
+        return None;
+    }
     let subject = &event.subject;
-    let source = subject
-        .source
-        .as_deref()
-        .map(crate::cli::text::short_source);
+    let source = source_of(event);
     let location = subject.location.clone().unwrap_or_default();
     let why = event.error.as_ref().unwrap_or(&event.details);
     let notice = match event.activity {
-        Activity::Restore => restored(event, &source.unwrap_or_default(), &location, why),
+        Activity::Restore => Notice {
+            also: Some(Severity::Critical),
+            ..Notice::problem(
+                "restore-failed",
+                &source,
+                Severity::Restore,
+                format!("the restore to {location} failed: {why}"),
+                "the same command again goes on where it stopped; --fallback takes an older snapshot",
+            )
+        },
         Activity::Drill => Notice {
             also: Some(Severity::Drill),
             ..Notice::problem(
                 "drill-failed",
-                &source.unwrap_or_default(),
+                &source,
                 Severity::Critical,
                 format!("a restore was tried and failed: {why}"),
                 "icecore check --read-data; then icecore drill of an older snapshot",
@@ -179,50 +187,47 @@ fn of_event(event: &Event) -> Notice {
             "look whether it is reachable and has room; the next run brings what is missing",
         ),
     };
+    Some(of(event, notice))
+}
+
+/// What an event tells besides: that a restore began or is done, that a drill passed.
+fn news(event: &Event) -> Option<Notice> {
+    let source = source_of(event);
+    let location = event.subject.location.as_deref().unwrap_or_default();
+    let news = |condition, severity, message| Notice::news(condition, &source, severity, message);
+    let notice = match (event.activity, event.phase, event.status) {
+        (Activity::Restore, Phase::Start, _) => {
+            let message = format!("a restore to {location} began");
+            news("restore-started", Severity::Restore, message)
+        }
+        (Activity::Restore, _, status) if status != Status::Error => {
+            let restored = crate::units::bytes(event.bytes.unwrap_or(0));
+            let message = format!("restored to {location}, {restored}");
+            news("restore-finished", Severity::Restore, message)
+        }
+        (Activity::Drill, _, Status::Success) => {
+            let message = format!("a restore was tried: {}", event.details);
+            news("drill-passed", Severity::Drill, message)
+        }
+        _ => return None,
+    };
+    Some(of(event, notice))
+}
+
+/// The source of an event, as people name it.
+fn source_of(event: &Event) -> String {
+    let source = event.subject.source.as_deref();
+    source
+        .map(crate::cli::text::short_source)
+        .unwrap_or_default()
+}
+
+/// With the snapshot of the event.
+fn of(event: &Event, notice: Notice) -> Notice {
     Notice {
-        snapshot: subject.snapshot.map(|id| id.to_string()),
+        snapshot: event.subject.snapshot.map(|id| id.to_string()),
         ..notice
     }
-}
-
-fn restored(event: &Event, source: &str, location: &str, why: &str) -> Notice {
-    let news = |condition, message| Notice::news(condition, source, Severity::Restore, message);
-    match (event.phase, event.status) {
-        (Phase::Start, _) => news("restore-started", format!("a restore to {location} began")),
-        (_, Status::Error) => Notice {
-            also: Some(Severity::Critical),
-            ..Notice::problem(
-                "restore-failed",
-                source,
-                Severity::Restore,
-                format!("the restore to {location} failed: {why}"),
-                "the same command again goes on where it stopped; --fallback takes an older snapshot",
-            )
-        },
-        _ => news(
-            "restore-finished",
-            format!(
-                "restored to {location}, {}",
-                crate::units::bytes(event.bytes.unwrap_or(0))
-            ),
-        ),
-    }
-}
-
-/// A drill that passed is news.
-fn passed(event: &Event) -> Option<Notice> {
-    let is_passed = event.activity == Activity::Drill && event.status == Status::Success;
-    is_passed.then(|| {
-        let source = event.subject.source.as_deref();
-        let source = source
-            .map(crate::cli::text::short_source)
-            .unwrap_or_default();
-        let message = format!("a restore was tried: {}", event.details);
-        Notice {
-            snapshot: event.subject.snapshot.map(|id| id.to_string()),
-            ..Notice::news("drill-passed", &source, Severity::Drill, message)
-        }
-    })
 }
 
 impl Notices<'_> {
@@ -232,7 +237,7 @@ impl Notices<'_> {
     }
 
     fn path(&self) -> PathBuf {
-        self.records.directory().join(LEDGER)
+        self.records.path(LEDGER)
     }
 
     /// What was told, and what waits.
@@ -282,8 +287,7 @@ impl Notices<'_> {
         ledger.retain(self.targets());
         let result = change(&mut ledger, self.targets(), self.invocation.now());
         if ledger != before {
-            let text = serde_json::to_vec(&ledger).map_err(CommandError::failed)?;
-            write_whole(&self.path(), &text, 0o600)?;
+            self.records.write(LEDGER, &ledger)?;
         }
         Ok(result)
     }
@@ -322,12 +326,17 @@ impl Notices<'_> {
         self.deliver()
     }
 
-    /// Sends everything that is due. What fails waits for the next command that calls this.
+    /// Sends everything that is due. What fails waits for the next command that calls this, and so does
+    /// everything else to that receiver: one that does not answer costs one attempt.
     pub fn deliver(&self) -> CommandResult<Delivered> {
         let mut delivered = Delivered::default();
-        while let Some(delivery) = self.change(|ledger, _, now| ledger.lease(now))? {
+        let mut silent = BTreeSet::new();
+        while let Some(delivery) = self.change(|ledger, _, now| ledger.lease(now, &silent))? {
             let result = self.send(&delivery);
             delivered.sent += usize::from(result.is_ok());
+            if result.is_err() {
+                silent.insert(delivery.target.clone());
+            }
             self.settle(&delivery, result)?;
         }
         delivered.waiting = self.ledger()?.queue.len();

@@ -14,7 +14,7 @@ use crate::explain::explain;
 use crate::format::audit::{AUDIT_EVENTS_MAX, AuditContent};
 use crate::id::RepositoryId;
 use crate::monitor::Monitor;
-use crate::repository::{AuditChain, AuditError, Repository};
+use crate::repository::{AuditChain, LinkRecordError, Repository};
 pub use lines::{Line, rfc3339};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -230,7 +230,7 @@ impl Invocation {
                 chain.and_then(|chain| repository.append_audit(chain, &content, &*self.ui));
             match appended {
                 Ok(chain) => drop(self.reporter.state().chains.insert(id, chain)),
-                Err(AuditError::Keys(error)) => return Err(error.into()),
+                Err(LinkRecordError::Keys(error)) => return Err(error.into()),
                 Err(error) => return Err(CommandError::failed(explain(&error))),
             }
         }

@@ -14,14 +14,13 @@ pub use list::{AuditEntry, AuditTail};
 pub(super) use memory::AuditMemory;
 pub use verify::{AuditFault, AuditReport, AuditVerifyError, KnownBy};
 
-use crate::crypto::KemError;
-use crate::env::{EntropyError, Timestamp};
+use crate::env::Timestamp;
 use crate::format::audit::{AUDIT_HEADS_MAX, AuditContent, AuditPlace};
 use crate::format::envelope::ObjectType;
 use crate::format::layout::{self, AuditName};
 use crate::id::{ObjectId, SessionId};
 use crate::monitor::Monitor;
-use crate::repository::{KeyError, Repository, put_named};
+use crate::repository::{LinkRecordError, Repository, put_named};
 use crate::store::{StoreError, StoreExt};
 use std::collections::BTreeMap;
 
@@ -38,27 +37,9 @@ pub struct AuditChain {
     newest: Option<(u64, ObjectId)>,
 }
 
-/// A record could not be appended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuditError {
-    /// The credential has no domain to seal it for, or its keys were rolled back.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// Its key could not be wrapped.
-    #[error("cannot wrap the audit record's key")]
-    Wrap(#[from] KemError),
-    /// No randomness.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Repository {
     /// Begins a chain.
-    pub fn begin_audit(&self) -> Result<AuditChain, AuditError> {
+    pub fn begin_audit(&self) -> Result<AuditChain, LinkRecordError> {
         Ok(AuditChain {
             id: SessionId(self.entropy().array()?),
             newest: None,
@@ -74,7 +55,7 @@ impl Repository {
         chain: AuditChain,
         content: &AuditContent,
         monitor: &dyn Monitor,
-    ) -> Result<AuditChain, AuditError> {
+    ) -> Result<AuditChain, LinkRecordError> {
         let created = self.clock.now();
         let heads = match chain.newest {
             None => self.audit_heads(created)?,
@@ -88,8 +69,7 @@ impl Repository {
         };
         let made = (chain.id, created);
         let (plain, content) = (place.encode(), content.encode());
-        let bytes =
-            self.seal_link_record::<AuditError>(ObjectType::Audit, made, &plain, &content)?;
+        let bytes = self.seal_link_record(ObjectType::Audit, made, &plain, &content)?;
         let name = AuditName {
             created: Timestamp(created.0.max(0)),
             chain: chain.id,

@@ -2,7 +2,6 @@
 
 use super::{Agenda, Ended, PUT_OFF, PUT_OFF_MAX, QUIET, QUIET_MAX, Task, Trigger};
 use crate::env::Timestamp;
-use crate::schedule::plus;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -172,7 +171,7 @@ fn a_change_waits_for_quiet_but_not_for_ever() {
     assert_eq!((agenda.next(start), agenda.wake(start)), (None, None));
     agenda.changed("env", start);
     assert_eq!(agenda.next(start), None);
-    let quiet = plus(start, QUIET);
+    let quiet = start.after(QUIET);
     assert_eq!(agenda.wake(start), Some(quiet));
     assert_eq!(
         agenda.next(quiet),
@@ -180,10 +179,10 @@ fn a_change_waits_for_quiet_but_not_for_ever() {
     );
     let mut now = start;
     while agenda.next(now).is_none() {
-        now = plus(now, QUIET / 2);
+        now = now.after(QUIET / 2);
         agenda.changed("env", now);
     }
-    assert_eq!(now, plus(start, QUIET_MAX));
+    assert_eq!(now, start.after(QUIET_MAX));
     // Changed again while it runs: once more afterwards.
     agenda.begin("env", now);
     agenda.changed("env", now);
@@ -191,7 +190,7 @@ fn a_change_waits_for_quiet_but_not_for_ever() {
     let minute = Duration::from_secs(60);
     assert_eq!(
         agenda.wake(now),
-        Some(plus(now, minute)),
+        Some(now.after(minute)),
         "no more often than that"
     );
 }
@@ -222,21 +221,21 @@ fn what_could_not_run_is_tried_again_later_and_later() {
     assert_eq!(agenda.next(now).unwrap().1, Trigger::CatchUp);
     agenda.begin("daily", now);
     agenda.end("daily", now, now, Ended::Interrupted);
-    assert_eq!(agenda.wake(now), Some(plus(now, PUT_OFF)), "a run is owed");
+    assert_eq!(agenda.wake(now), Some(now.after(PUT_OFF)), "a run is owed");
     agenda.begin("daily", now);
     agenda.end("daily", now, now, Ended::Well);
     // After a change nothing but the agenda itself would try again.
     agenda.changed("env", now);
     agenda.begin("env", now);
     agenda.end("env", now, now, Ended::Badly);
-    assert_eq!(agenda.wake(now), Some(plus(now, PUT_OFF)));
+    assert_eq!(agenda.wake(now), Some(now.after(PUT_OFF)));
     // Somebody ran it by hand meanwhile, and it went well.
     let mut by_hand = Agenda::new(1);
     by_hand.replace(BTreeMap::from([(
         "env".to_owned(),
         agenda.task("env").unwrap().clone(),
     )]));
-    by_hand.ran_elsewhere("env", plus(now, PUT_OFF / 2), true);
+    by_hand.ran_elsewhere("env", now.after(PUT_OFF / 2), true);
     assert_eq!(by_hand.wake(now), None);
     // A clock that is set back by a day delays nothing by a day.
     let back = moment("2026-10-31T03:00:00Z");

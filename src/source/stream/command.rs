@@ -116,8 +116,8 @@ impl CommandSource {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        hide_secrets(&mut command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        hide_secrets(&mut command);
         Some(command)
     }
 

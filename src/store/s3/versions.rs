@@ -89,8 +89,11 @@ impl S3Store {
             Err(failure) => return Err(failure),
         };
         let mut kept = None;
-        // The oldest first: what is there now shows that there is still something to do.
-        for version in versions.iter().rev() {
+        // The oldest first: what is there now shows that there is still something to do. A marker that
+        // hides what is kept stays: without it that would be there again.
+        let is_hiding = |version: &Version| version.is_latest && version.size.is_none();
+        let marker = versions.iter().find(|version| is_hiding(version));
+        for version in versions.iter().rev().filter(|version| !is_hiding(version)) {
             match self.run(0, self.remove_version(&version.key, &version.id)) {
                 Ok(()) => {}
                 Err(failure) if failure.is_denied() => {
@@ -100,15 +103,18 @@ impl S3Store {
             }
         }
         let Some(bytes) = kept else {
-            return Ok(());
+            return match marker {
+                Some(marker) => self.run(0, self.remove_version(&marker.key, &marker.id)),
+                None => Ok(()),
+            };
         };
         self.removal.refused.fetch_add(1, Ordering::Relaxed);
         self.removal
             .refused_bytes
             .fetch_add(bytes, Ordering::Relaxed);
-        match versions.iter().any(|v| v.is_latest && v.size.is_none()) {
-            true => Ok(()),
-            false => self.run(0, self.remove(key)),
+        match marker {
+            Some(_) => Ok(()),
+            None => self.run(0, self.remove(key)),
         }
     }
 

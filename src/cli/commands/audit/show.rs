@@ -11,6 +11,7 @@ use crate::format::audit::{AuditContent, AuditEvent};
 use crate::format::layout::AuditName;
 use crate::monitor::Monitor;
 use crate::repository::{AuditEntry, AuditTail, RecordLoadError};
+use crate::selector::source_matches;
 use crate::store::Pacing;
 use crate::units::{Span, bytes};
 use clap::{Args, ValueEnum};
@@ -87,12 +88,7 @@ impl ShowArguments {
         };
         let status = Status::from(event.status);
         let source = event.source.as_deref().unwrap_or_default();
-        let of_source = |wanted: &String| {
-            source == wanted
-                || source
-                    .strip_suffix(wanted.as_str())
-                    .is_some_and(|before| before.ends_with(['/', ':']))
-        };
+        let of_source = |wanted: &String| source_matches(source, wanted);
         oldest.is_none_or(|oldest| event.time >= oldest)
             && (self.event.is_empty() || self.event.iter().any(|name| event.name.starts_with(name)))
             && (self.status.is_empty() || self.status.iter().any(|one| one.status() == status))

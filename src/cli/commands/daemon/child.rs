@@ -88,6 +88,7 @@ impl Child {
                 began: since,
                 timeout,
                 asked: None,
+                ended: false,
             },
             error,
             readers,
@@ -120,6 +121,7 @@ impl Child {
 
     /// Ends it.
     pub fn end(&mut self) {
+        self.limits.ended = true;
         let _gone = self.process.kill();
     }
 }

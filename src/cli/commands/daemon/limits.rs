@@ -29,11 +29,16 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// When it was asked to stop.
     pub asked: Option<Duration>,
+    /// Whether it was ended: nothing more can be done to it.
+    pub ended: bool,
 }
 
 impl Limits {
     /// What to do now; `stop` is when all runs are to be asked to stop, if they are.
     pub fn pressure(&self, now: Duration, stop: Option<Duration>) -> Pressure {
+        if self.ended {
+            return Pressure::None;
+        }
         if let Some(asked) = self.asked {
             return match now >= asked + UNHEARD {
                 true => Pressure::End,
@@ -49,6 +54,7 @@ impl Limits {
     /// When the next thing is to be done, if nothing happens.
     pub fn next(&self, stop: Option<Duration>) -> Option<Duration> {
         match self.asked {
+            _ if self.ended => None,
             Some(asked) => Some(asked + UNHEARD),
             None => self.due(stop),
         }
@@ -75,6 +81,7 @@ mod tests {
             began: seconds(100),
             timeout: Some(seconds(50)),
             asked: None,
+            ended: false,
         };
         assert_eq!(limits.pressure(seconds(179), None), Pressure::None);
         assert_eq!(limits.next(None), Some(seconds(180)));
@@ -89,10 +96,15 @@ mod tests {
             Pressure::None
         );
         assert_eq!(limits.pressure(seconds(180) + UNHEARD, None), Pressure::End);
+        // One that does not even end (its disk does not answer) is waited for, and not asked again.
+        limits.ended = true;
+        assert_eq!(limits.pressure(seconds(1 << 20), None), Pressure::None);
+        assert_eq!(limits.next(None), None);
         let free = Limits {
             began: seconds(1),
             timeout: None,
             asked: None,
+            ended: false,
         };
         assert_eq!(free.pressure(seconds(1 << 30), None), Pressure::None);
         assert_eq!(free.next(None), None);

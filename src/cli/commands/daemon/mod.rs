@@ -72,7 +72,7 @@ enum Message {
 pub fn run(invocation: &Invocation, arguments: &DaemonArguments) -> CommandResult<Report> {
     let configuration = invocation.needed_configuration()?;
     let records = Records::open(invocation, &configuration)?;
-    let planned = planned(invocation, &configuration, &records)?;
+    let planned = planned(invocation, &configuration, &records);
     if planned.is_empty() {
         return Err(
             CommandError::usage("no job of the configuration has a schedule that counts")
@@ -107,6 +107,7 @@ pub fn run(invocation: &Invocation, arguments: &DaemonArguments) -> CommandResul
         stop: None,
     };
     daemon.accept(configuration, planned)?;
+    daemon.write_metrics()?;
     daemon.event(
         "daemon-started",
         &format!("keeping {} schedules", daemon.planned.len()),
@@ -218,15 +219,21 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Takes up a configuration.
+    /// Takes up a configuration: all of it, or nothing where an error is returned.
     fn accept(
         &mut self,
         configuration: Arc<Configuration>,
         planned: BTreeMap<String, Planned>,
     ) -> CommandResult<()> {
         let accepted = self.records.path("accepted.toml");
-        self.listen(configuration.config.observe.listen.as_deref())?;
+        let server = self.listen(configuration.config.observe.listen.as_deref())?;
+        let known = planned.iter();
+        let known = known.map(|(name, one)| (name.clone(), one.task.since));
+        self.records.remember_known(&known.collect())?;
         write_whole(&accepted, configuration.text.as_bytes(), 0o600)?;
+        if let Some(server) = server {
+            self.server = server;
+        }
         self.accepted = accepted;
         self.invocation.configuration = OnceLock::from(Some(Arc::clone(&configuration)));
         let current = (self.invocation.clone(), Arc::clone(&configuration));
@@ -261,14 +268,18 @@ impl Daemon {
             })
             .collect();
         self.planned = planned;
+        Ok(())
+    }
+
+    fn write_metrics(&self) -> CommandResult<()> {
         super::run::write_metrics(&self.invocation, &self.configuration, &self.records)
     }
 
-    /// Listens where the configuration says, if it does.
-    fn listen(&mut self, address: Option<&str>) -> CommandResult<()> {
+    /// Listens where the configuration says, if it does; `None` where that stays as it is.
+    fn listen(&self, address: Option<&str>) -> CommandResult<Option<Option<Server>>> {
         let known = self.configuration.config.observe.listen.as_deref();
         if self.server.is_some() && known == address {
-            return Ok(());
+            return Ok(None);
         }
         let told: Arc<dyn Told> = Arc::clone(&self.shared) as Arc<dyn Told>;
         let server = address
@@ -285,8 +296,7 @@ impl Daemon {
                 ));
             }
         }
-        self.server = server;
-        Ok(())
+        Ok(Some(server))
     }
 
     /// Reads the file again; a mistake in it leaves everything as it was.
@@ -296,7 +306,7 @@ impl Daemon {
             let mut invocation = self.invocation.clone();
             let configuration = Arc::new(configuration);
             invocation.configuration = OnceLock::from(Some(Arc::clone(&configuration)));
-            let planned = planned(&invocation, &configuration, &self.records)?;
+            let planned = planned(&invocation, &configuration, &self.records);
             self.accept(configuration, planned)
         });
         match loaded {
@@ -307,6 +317,9 @@ impl Daemon {
                     self.planned.len()
                 );
                 self.event("reloaded", &said, json!({}));
+                if let Err(error) = self.write_metrics() {
+                    self.invocation.ui.error(&error);
+                }
             }
             Err(error) => {
                 let error = error.within("the new configuration is NOT used, the old one goes on");
@@ -356,10 +369,7 @@ impl Daemon {
     fn pause(&self) -> Duration {
         let now = self.invocation.now();
         let wake = self.agenda.wake(now).filter(|_| self.stop.is_none());
-        let until = |wake: Timestamp| {
-            let left = wake.0.saturating_sub(now.0);
-            Duration::from_nanos(u64::try_from(left).unwrap_or(0))
-        };
+        let until = |wake: Timestamp| wake.since(now);
         let elapsed = self.invocation.clock.elapsed();
         let presses = self.children.values();
         let presses = presses.filter_map(|child| child.limits.next(self.stop));

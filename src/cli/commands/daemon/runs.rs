@@ -13,7 +13,6 @@ use crate::units::elapsed;
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 impl Daemon {
     /// Starts what is due and can run. Returns how many.
@@ -126,8 +125,7 @@ impl Daemon {
         problem: Option<String>,
         now: Timestamp,
     ) {
-        let took = u64::try_from(now.0.saturating_sub(child.began.0)).unwrap_or(0);
-        let took = Duration::from_nanos(took);
+        let took = now.since(child.began);
         let problem_text = problem.as_deref().unwrap_or_default();
         let said = match ended {
             Ended::Well => format!("{key}: done in {}", elapsed(took)),
@@ -187,16 +185,18 @@ impl Daemon {
             finished: now,
             trigger: child.trigger,
         };
+        // One that was ended because everything stops is owed, as one that stopped by itself.
+        let interrupted = self.stop.is_some();
+        let lost = (problem.clone(), interrupted);
         match name.kind {
-            Kind::Run => drop(
-                self.records
-                    .remember_lost(&name.job, ran, problem.clone())?,
-            ),
-            Kind::Drill => self
-                .records
-                .remember_lost_drill(&name.job, ran, problem.clone())?,
+            Kind::Run => self.records.remember_lost(&name.job, ran, lost)?,
+            Kind::Drill => self.records.remember_lost_drill(&name.job, ran, lost)?,
         }
         write_metrics(&self.invocation, &self.configuration, &self.records)?;
-        Ok((Ended::Badly, Some(problem)))
+        let ended = match interrupted {
+            true => Ended::Interrupted,
+            false => Ended::Badly,
+        };
+        Ok((ended, Some(problem)))
     }
 }

@@ -3,7 +3,6 @@
 use crate::cli::commands::config::zone_of;
 use crate::cli::commands::run::{Records, identities};
 use crate::cli::configuration::Configuration;
-use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::config::Job;
 use crate::env::Timestamp;
@@ -13,9 +12,6 @@ use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
-
-/// Where it is written down since when each task is known.
-const SINCE: &str = "daemon.state";
 
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,16 +98,16 @@ pub fn planned(
     invocation: &Invocation,
     configuration: &Configuration,
     records: &Records,
-) -> CommandResult<BTreeMap<String, Planned>> {
+) -> BTreeMap<String, Planned> {
     let now = invocation.now();
-    let known: BTreeMap<String, i64> = records.read(SINCE).unwrap_or_default();
+    let known = records.known();
     let mut all = BTreeMap::new();
     for one in scheduled(invocation, configuration) {
         let Some(job) = configuration.config.jobs.get(&one.name.job) else {
             continue;
         };
         let last = last(records, &one.name);
-        let since = known.get(&one.name.to_string()).copied().map(Timestamp);
+        let since = known.get(&one.name.to_string()).copied();
         let task = Task {
             schedule: one.schedule,
             zone: one.zone,
@@ -130,9 +126,7 @@ pub fn planned(
         };
         all.insert(one.name.to_string(), planned);
     }
-    let since = all.iter().map(|(name, one)| (name, one.task.since.0));
-    records.write(SINCE, &since.collect::<BTreeMap<_, _>>())?;
-    Ok(all)
+    all
 }
 
 /// What is written down of a task's last run, by whom ever.
@@ -173,12 +167,6 @@ pub fn last(records: &Records, name: &TaskName) -> Last {
         Kind::Drill => drill(),
     };
     last.unwrap_or_default()
-}
-
-/// Since when the daemon knows a task, where it ever did.
-pub fn known_since(records: &Records, name: &TaskName) -> Option<Timestamp> {
-    let known: BTreeMap<String, i64> = records.read(SINCE)?;
-    known.get(&name.to_string()).copied().map(Timestamp)
 }
 
 /// What no two tasks use at once. Drills need room and the disk: one at a time.

@@ -2,14 +2,13 @@
 
 use crate::cli::commands::config::zone_of;
 use crate::cli::commands::doctor::Looked;
-use crate::cli::commands::run::Records;
+use crate::cli::commands::run::{LATE_MAX, Records};
 use crate::cli::configuration::Configuration;
-use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::cli::rule_321::volatile;
+use crate::cli::unlock::is_exposed;
 use crate::config::{Job, NotifyKind};
 use crate::env::Timestamp;
-use crate::schedule::Schedule;
 use crate::units::{bytes, elapsed};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
@@ -21,9 +20,6 @@ const BUILT_AFTER_SECONDS: i64 = 1_763_000_000;
 
 /// Free space of the cache below which it gets in the way.
 const CACHE_FREE_BYTES: u64 = 512 << 20;
-
-/// How much later than its time a run may begin.
-const LATE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -99,9 +95,9 @@ pub enum Secrecy {
 /// Looks whether a file can be read, and by whom.
 pub fn look_at_mode(looked: &mut Looked, path: &Path, secrecy: Secrecy) {
     let shown = path.display();
-    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
-    let mode = match opened {
-        Ok(metadata) => metadata.permissions().mode() & 0o777,
+    let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (mode, file) = match opened {
+        Ok((metadata, file)) => (metadata.permissions().mode() & 0o777, file),
         Err(error) => {
             let remedy = "look at its name and at who runs icecore";
             looked.failed("mode", format!("{shown} cannot be read: {error}"), remedy);
@@ -112,9 +108,13 @@ pub fn look_at_mode(looked: &mut Looked, path: &Path, secrecy: Secrecy) {
         Secrecy::Unread => (0o077, "read"),
         Secrecy::Unchanged => (0o022, "change"),
     };
-    match mode & forbidden {
-        0 => looked.ok("mode", format!("{shown} is {mode:04o}")),
-        _ => looked.attention(
+    let exposed = match secrecy {
+        Secrecy::Unread => is_exposed(&file, path),
+        Secrecy::Unchanged => mode & forbidden != 0,
+    };
+    match exposed {
+        false => looked.ok("mode", format!("{shown} is {mode:04o}")),
+        true => looked.attention(
             "mode",
             format!("{shown} is {mode:04o}: others may {what} it"),
             format!(
@@ -131,7 +131,7 @@ pub fn look_at_schedule(
     configuration: &Configuration,
     name: &str,
     job: &Job,
-) -> CommandResult<Looked> {
+) -> Looked {
     let mut looked = Looked::of(format!("job {name}"));
     let (what, remedy) = (
         "schedule",
@@ -143,26 +143,33 @@ pub fn look_at_schedule(
             "it has none: it runs by hand only",
             "add schedule = \"daily 03:00\"",
         );
-        return Ok(looked);
+        return looked;
     };
-    let records = Records::open(invocation, configuration)?;
-    let zone = zone_of(invocation, &configuration.config, job);
+    let records = match Records::open(invocation, configuration) {
+        Ok(records) => records,
+        Err(error) => {
+            looked.error(what, &error, "set HOME, or give --cache-dir");
+            return looked;
+        }
+    };
+    if !job.enabled {
+        let message = format!("{schedule}: the job is disabled, so it does not count");
+        looked.attention(what, message, "remove enabled = false from the job");
+        return looked;
+    }
     let now = invocation.now();
+    let zone = zone_of(invocation, &configuration.config, job);
+    let due = records.due(name, job, &zone, now);
+    let missed = due.filter(|due| due.after(LATE_MAX) < now);
     let Some(record) = records.of(name) else {
         looked.attention(what, format!("{schedule}: it never ran here"), remedy);
-        return Ok(looked);
+        return looked;
     };
-    let last = Timestamp(record.started);
-    let due = schedule.due(Some(last), now, &zone);
-    let late = due.map_or(0, |due| now.0.saturating_sub(due.0));
-    let is_late = u128::try_from(late).is_ok_and(|late| late > LATE_MAX.as_nanos());
-    let ran = invocation.moment(last);
-    match (schedule, is_late) {
-        (Schedule::OnChange, _) | (_, false) => {
-            looked.ok(what, format!("{schedule}; last run {ran}"));
-        }
-        (_, true) => {
-            let late = elapsed(Duration::from_nanos(u64::try_from(late).unwrap_or(0)));
+    let ran = invocation.moment(Timestamp(record.started));
+    match missed {
+        None => looked.ok(what, format!("{schedule}; last run {ran}")),
+        Some(missed) => {
+            let late = elapsed(now.since(missed));
             let message = format!("{schedule}: it should have run {late} ago, last run {ran}");
             looked.failed(what, message, remedy);
         }
@@ -175,7 +182,7 @@ pub fn look_at_schedule(
             format!("icecore run {name}"),
         ),
     }
-    Ok(looked)
+    looked
 }
 
 /// Looks at where metrics and the copy of the audit log go, and at those who are told.

@@ -229,12 +229,7 @@ fn of_configuration(
         }
     }
     for (name, job) in &chosen {
-        looked.push(host::look_at_schedule(
-            invocation,
-            configuration,
-            name,
-            job,
-        )?);
+        looked.push(host::look_at_schedule(invocation, configuration, name, job));
     }
     looked.push(host::look_at_observers(invocation, configuration));
     Ok(())

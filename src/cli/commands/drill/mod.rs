@@ -83,9 +83,11 @@ pub fn run(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult
         true => crate::monitor::Interrupted.into(),
         false => error,
     });
-    remember(&records, (name, started, invocation.now()), &result)?;
-    write_metrics(invocation, &configuration, &records)?;
-    result
+    let remembered = remember(&records, (name, started, invocation.now()), &result)
+        .and_then(|()| write_metrics(invocation, &configuration, &records));
+    // What came of the drill is the news, whatever could not be written down.
+    let report = result?;
+    remembered.map(|()| report)
 }
 
 /// Writes down what came of a job's drill, for its schedule, `status` and metrics.

@@ -194,11 +194,6 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         report.summary.extend(cold);
         return Ok(report);
     }
-    match (frozen, arguments.thaw) {
-        (Some(frozen), None) => return Err(frozen.choice()),
-        (Some(frozen), Some(speed)) => frozen.wait(invocation, arguments, speed)?,
-        (None, _) => {}
-    }
     if arguments.to_origin && !arguments.yes && !arguments.force {
         let host = &snapshot.label.host;
         let consequence = format!(
@@ -209,12 +204,19 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         );
         confirm(&consequence, &text::line(host))?;
     }
+    match (frozen, arguments.thaw) {
+        // Another copy may give at once what is cold here.
+        (Some(_), None) if copies.has_others() => {}
+        (Some(frozen), None) => return Err(frozen.choice()),
+        (Some(frozen), Some(speed)) => frozen.wait(invocation, arguments, speed)?,
+        (None, _) => {}
+    }
     let started = Instant::now();
     let subject = Subject {
         snapshot: Some(snapshot.id),
         source: Some(snapshot.label.source.clone()),
         job: snapshot.label.job.clone(),
-        location: Some(screen::targets(&places)),
+        location: Some(destination(arguments)),
     };
     let repository = &open.repository;
     let act = invocation.begin(repository, Activity::Restore, subject, Duty::Warn)?;
@@ -245,6 +247,19 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         report.summary.extend([("copies".to_owned(), served)]);
     }
     Ok(report)
+}
+
+/// Where a restore goes, without any name of a file inside the snapshot: others read it than may read
+/// the snapshot.
+fn destination(arguments: &RestoreArguments) -> String {
+    let target = arguments.target.as_deref();
+    target.map_or_else(
+        || "its origin".to_owned(),
+        |target| {
+            let absolute = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+            absolute.display().to_string()
+        },
+    )
 }
 
 /// What is to be done, from whichever snapshot.

@@ -103,7 +103,7 @@ pub(super) fn attempt(
     let mut done = Done::new();
     let opened = open_all(run, limited, job, &mut done)?;
     for opened in &opened {
-        make_room(run, opened, job, &mut done)?;
+        make_room(run, opened, (name, job), &mut done)?;
     }
     if captures(job) {
         let Some(first) = opened.first() else {
@@ -128,12 +128,17 @@ pub(super) fn attempt(
 
 /// Makes room where it is short, before more is written. What could not be done is told, and the run
 /// goes on: a snapshot that is not taken is worse.
-fn make_room(run: &Run<'_>, opened: &Opened, job: &Job, done: &mut Done) -> CommandResult<()> {
+fn make_room(
+    run: &Run<'_>,
+    opened: &Opened,
+    (name, job): (&str, &Job),
+    done: &mut Done,
+) -> CommandResult<()> {
     if run.dry_run {
         return Ok(());
     }
     let pruner = job.prune_by.get(&opened.name).map(String::as_str);
-    let made = space::make_room(&opened.invocation, run.configuration, opened, pruner);
+    let made = space::make_room(&opened.invocation, run.configuration, opened, name, pruner);
     opened.invocation.cancel.check()?;
     match made {
         Ok(space::Made::Enough) => {}
@@ -231,6 +236,8 @@ fn capture_into(
     done: &mut Done,
 ) -> CommandResult<()> {
     let configuration = into.invocation.needed_configuration()?;
+    // What was found before is not of this repository.
+    let before = done.problems.len();
     let (mut names, mut plans) = (Vec::new(), Vec::new());
     let mut first_error = None;
     let day = run.captured.unwrap_or_else(|| into.invocation.now());
@@ -280,7 +287,7 @@ fn capture_into(
     };
     tell(&names, &captured, done)?;
     verify_taken(into, &index, job, &captured, &mut written, done)?;
-    written.success = done.problems.is_empty();
+    written.success = done.problems.len() == before;
     done.repositories.insert(into.name.clone(), written);
     Ok(())
 }

@@ -28,8 +28,10 @@ pub(super) fn maintain(
 ) -> CommandResult<Maintained> {
     let (invocation, open) = (&opened.invocation, &opened.open);
     let forgotten = {
-        // Of two prunes one would give way. Reading back disturbs nobody.
-        let _care = records.claim_care(&opened.name, invocation)?;
+        // Of two prunes one would give way. Reading back disturbs nobody, and a dry run neither.
+        let _care = (!dry_run)
+            .then(|| records.claim_care(&opened.name, invocation))
+            .transpose()?;
         retain(invocation, open, name, job, dry_run)?
     };
     let may_prune = open.repository.access().check_allowed(Need::Maintain, "");

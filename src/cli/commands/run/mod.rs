@@ -26,7 +26,7 @@ use crate::store::Pacing;
 use attempt::{Done, attempt};
 use clap::Args;
 use record::prefix;
-pub use record::{Ran, Records};
+pub use record::{LATE_MAX, Ran, Records};
 use serde_json::{Value, json};
 pub use sources::{identities, plans};
 pub use space::Space;
@@ -272,15 +272,10 @@ pub fn metrics_text(
     let own = config.observe.prefix.clone();
     let prefix = own.unwrap_or_else(|| prefix(configuration.name()));
     let now = invocation.now();
-    let due = config.jobs.iter().map(|(name, job)| {
-        let zone = zone_of(invocation, config, job);
-        let last = records.of(name).map(|record| record.last());
-        let schedule = job.schedule.as_ref().filter(|_| job.enabled);
-        JobDue {
-            job: name.clone(),
-            enabled: job.enabled,
-            due: schedule.and_then(|schedule| schedule.due(last, now, &zone)),
-        }
+    let due = config.jobs.iter().map(|(name, job)| JobDue {
+        job: name.clone(),
+        enabled: job.enabled,
+        due: records.due(name, job, &zone_of(invocation, config, job), now),
     });
     let observed = Observed {
         jobs: records.all(config),

@@ -10,17 +10,24 @@ use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::files::write_whole;
 use crate::cli::invocation::Invocation;
-use crate::config::Config;
+use crate::config::{Config, Job};
 use crate::env::Timestamp;
 use crate::metrics::{DrillRecord, JobRecord, SourceRecord};
 use crate::schedule::agenda::Trigger;
 use crate::store::Pacing;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// File in which is written since when the daemon knows each task.
+const KNOWN: &str = "daemon.state";
+
+/// How much later than its time a run may begin.
+pub const LATE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// How often somebody else's claim is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -66,11 +73,6 @@ impl Records {
             made.map_err(|error| CommandError::file("create", directory, &error))?;
         }
         Ok(records)
-    }
-
-    /// Where they are.
-    pub fn directory(&self) -> &Path {
-        &self.own
     }
 
     /// Takes a job for oneself.
@@ -142,6 +144,30 @@ impl Records {
         jobs.filter_map(|job| self.drill_of(job)).collect()
     }
 
+    /// Since when the daemon knows tasks, by their names.
+    pub fn known(&self) -> BTreeMap<String, Timestamp> {
+        let known: BTreeMap<String, i64> = self.read(KNOWN).unwrap_or_default();
+        let known = known.into_iter();
+        known
+            .map(|(name, since)| (name, Timestamp(since)))
+            .collect()
+    }
+
+    /// Writes down since when the daemon knows tasks.
+    pub fn remember_known(&self, known: &BTreeMap<String, Timestamp>) -> CommandResult<()> {
+        let known = known.iter().map(|(name, since)| (name, since.0));
+        self.write(KNOWN, &known.collect::<BTreeMap<_, _>>())
+    }
+
+    /// When a job is due by its schedule, or was, if it counts: since its last run or, if it never ran,
+    /// since the daemon saw it first.
+    pub fn due(&self, name: &str, job: &Job, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+        let schedule = job.schedule.as_ref().filter(|_| job.enabled)?;
+        let last = self.of(name).map(|record| record.last());
+        let last = last.or_else(|| self.known().get(name).copied());
+        schedule.due(last, now, zone)
+    }
+
     /// Where a file of this configuration lies.
     pub fn path(&self, file: &str) -> PathBuf {
         self.own.join(file)
@@ -160,12 +186,7 @@ impl Records {
     }
 
     /// Writes down what came of a run.
-    pub fn remember(
-        &self,
-        job: &str,
-        ran: Ran,
-        result: &CommandResult<Done>,
-    ) -> CommandResult<JobRecord> {
+    pub fn remember(&self, job: &str, ran: Ran, result: &CommandResult<Done>) -> CommandResult<()> {
         let mut record = self.begun(job, ran);
         record.error = match result {
             Ok(done) => done.problem(),
@@ -185,20 +206,30 @@ impl Records {
         self.close(record)
     }
 
-    /// Writes down a run that could not tell itself what came of it.
-    pub fn remember_lost(&self, job: &str, ran: Ran, problem: String) -> CommandResult<JobRecord> {
+    /// Writes down a run that could not tell itself what came of it, and whether it was asked to stop.
+    pub fn remember_lost(
+        &self,
+        job: &str,
+        ran: Ran,
+        (problem, interrupted): (String, bool),
+    ) -> CommandResult<()> {
         let mut record = self.begun(job, ran);
         record.error = Some(problem);
-        record.interrupted = false;
+        record.interrupted = interrupted;
         self.close(record)
     }
 
-    /// Writes down a drill that could not tell itself what came of it.
-    pub fn remember_lost_drill(&self, job: &str, ran: Ran, problem: String) -> CommandResult<()> {
+    /// The same of a drill.
+    pub fn remember_lost_drill(
+        &self,
+        job: &str,
+        ran: Ran,
+        (problem, interrupted): (String, bool),
+    ) -> CommandResult<()> {
         let mut record = self.drill_of(job).unwrap_or_default();
         record.job = job.to_owned();
         (record.started, record.finished) = (ran.started.0, ran.finished.0);
-        (record.success, record.interrupted) = (false, false);
+        (record.success, record.interrupted) = (false, interrupted);
         record.error = Some(problem);
         self.remember_drill(&record)
     }
@@ -227,7 +258,7 @@ impl Records {
         record
     }
 
-    fn close(&self, mut record: JobRecord) -> CommandResult<JobRecord> {
+    fn close(&self, mut record: JobRecord) -> CommandResult<()> {
         record.success = record.error.is_none();
         match record.success {
             true => {
@@ -236,8 +267,7 @@ impl Records {
             }
             false => record.failures += 1,
         }
-        self.write(&format!("{}.json", record.job), &record)?;
-        Ok(record)
+        self.write(&format!("{}.json", record.job), &record)
     }
 }
 

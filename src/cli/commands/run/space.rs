@@ -60,6 +60,7 @@ pub(super) fn make_room(
     invocation: &Invocation,
     configuration: &Configuration,
     opened: &Opened,
+    running: &str,
     pruner: Option<&str>,
 ) -> CommandResult<Made> {
     let (name, open) = (&opened.name, &opened.open);
@@ -95,7 +96,10 @@ pub(super) fn make_room(
     let records = Records::open(invocation, configuration)?;
     let _care = records.claim_care(name, invocation)?;
     for (job_name, job) in &configuration.config.jobs {
-        let keeps_here = job.repositories.contains(name) && !job.prune_by.contains_key(name);
+        // A job that was disabled forgets nothing, unless somebody runs it.
+        let counts = job.enabled || job_name == running;
+        let keeps_here =
+            counts && job.repositories.contains(name) && !job.prune_by.contains_key(name);
         let policy = job.keep.as_ref().filter(|keep| !keep.keep_forever);
         if let (true, Some(policy)) = (keeps_here, policy) {
             let own = maintain::own(job_name, job);

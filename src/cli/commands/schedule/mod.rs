@@ -18,6 +18,7 @@ use crate::schedule::Schedule;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +173,12 @@ pub fn run(invocation: &Invocation, command: &ScheduleCommand) -> CommandResult<
 fn print(invocation: &Invocation, arguments: &ScheduleArguments) -> CommandResult<Report> {
     let configuration = invocation.needed_configuration()?;
     let (files, remarks) = files(invocation, &configuration, arguments)?;
+    if files.is_empty() {
+        return Err(
+            CommandError::usage("no job of the configuration has a schedule that counts")
+                .hint("give a job schedule = \"daily 03:00\", and see icecore config check"),
+        );
+    }
     for file in &files {
         // One file can be piped somewhere as it is.
         if files.len() > 1 {
@@ -218,14 +225,19 @@ fn files(
             })
         })
         .collect();
-    if items.is_empty() {
-        return Err(
-            CommandError::usage("no job of the configuration has a schedule that counts")
-                .hint("give a job schedule = \"daily 03:00\", and see icecore config check"),
-        );
-    }
     if arguments.daemon && arguments.scheduler != Scheduler::Systemd {
         return Err(CommandError::usage("--daemon is a unit of systemd"));
+    }
+    // Nothing to keep: what was installed before is taken away.
+    if items.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let is_chosen = invocation.global.cache_dir.is_some();
+    if let (Some(user), false) = (&arguments.run_as, is_chosen) {
+        let message = format!("{user} cannot use the cache of who installs this");
+        return Err(CommandError::usage(message).hint(
+            "give --cache-dir, a directory of that user, and use the same for icecore status",
+        ));
     }
     let cache = invocation.cache_root().ok_or_else(|| {
         CommandError::usage("there is nowhere to remember what jobs did")
@@ -246,12 +258,17 @@ fn files(
     };
     let missing = variables_missing(configuration, arguments.scheduler);
     plan.remarks.extend(missing);
-    let files = match arguments.scheduler {
+    let files: Vec<ScheduledFile> = match arguments.scheduler {
         Scheduler::Systemd if arguments.daemon => systemd::daemon(&mut plan)?,
         Scheduler::Systemd => systemd::timers(&mut plan)?,
         Scheduler::Cron => cron::table(&mut plan)?,
         Scheduler::Kubernetes => kubernetes::jobs(&mut plan)?,
     };
+    let mut names = BTreeSet::new();
+    if let Some(twice) = files.iter().find(|file| !names.insert(&file.name)) {
+        let message = format!("two jobs would share the file {}", twice.name);
+        return Err(CommandError::usage(message).hint("rename one of the jobs"));
+    }
     Ok((files, plan.remarks))
 }
 

@@ -1,8 +1,7 @@
 //! What `status` judges: read from the repositories, the configuration, and this host's records.
 
 use crate::cli::commands::config::zone_of;
-use crate::cli::commands::daemon::tasks::{Kind, TaskName, known_since};
-use crate::cli::commands::run::{Records, Space, identities};
+use crate::cli::commands::run::{LATE_MAX, Records, Space, identities};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
@@ -12,7 +11,6 @@ use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
 use crate::format::snapshot::Totals;
-use crate::metrics::JobRecord;
 use crate::repository::Need;
 use crate::schedule::Schedule;
 use crate::selector::{CONFIG_SCHEME, Summary};
@@ -35,9 +33,6 @@ const MISSING_DAYS_OF: usize = 14;
 
 /// The longest day: one hour is given back in autumn.
 const DAY: Duration = Duration::from_secs(25 * 3600);
-
-/// How much later than its time a run may begin.
-const LATE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Everything in reach.
 pub struct Gathered {
@@ -182,10 +177,7 @@ fn of_jobs(
 fn interval(schedule: &Schedule, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
     let first = schedule.next(now, zone)?;
     let second = schedule.next(first, zone)?;
-    let nanoseconds = second.0.saturating_sub(first.0);
-    Some(Duration::from_nanos(
-        u64::try_from(nanoseconds).unwrap_or(0),
-    ))
+    Some(second.since(first))
 }
 
 /// What the schedule gives, and an hour for the run itself; a change tells by itself when it comes.
@@ -209,16 +201,7 @@ fn of_job(records: &Records, name: &str, job: &Job, zone: &TimeZone, now: Timest
         ..JobFacts::default()
     };
     let record = records.of(name);
-    // One that never ran counts from when the daemon saw it first.
-    let task = TaskName {
-        job: name.to_owned(),
-        kind: Kind::Run,
-    };
-    let last = record.as_ref().map(JobRecord::last);
-    let last = last.or_else(|| known_since(records, &task));
-    let due = job.schedule.as_ref().filter(|_| job.enabled);
-    let due = due.and_then(|schedule| schedule.due(Some(last?), now, zone));
-    let late = i64::try_from(LATE_MAX.as_nanos()).unwrap_or(i64::MAX);
+    let due = records.due(name, job, zone, now);
     let (error, failures) = match record {
         Some(record) => (record.error, record.failures),
         None => (None, 0),
@@ -226,7 +209,7 @@ fn of_job(records: &Records, name: &str, job: &Job, zone: &TimeZone, now: Timest
     JobFacts {
         error,
         failures,
-        missed: due.filter(|due| due.0.saturating_add(late) < now.0),
+        missed: due.filter(|due| due.after(LATE_MAX) < now),
         ..facts
     }
 }
