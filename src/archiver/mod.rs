@@ -10,6 +10,7 @@ mod group;
 mod hints;
 mod parent;
 mod reading;
+mod remembered;
 mod run;
 mod sink;
 mod stat_cache;

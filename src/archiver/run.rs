@@ -216,6 +216,7 @@ impl<'a> Run<'a> {
             }
             committed => committed?,
         };
+        std::mem::take(&mut archived.unplaced).write(&session);
         session.end()?;
         Ok(Taken {
             id,

@@ -2,7 +2,7 @@
 
 use crate::archiver::directory::DirectoryBuilder;
 use crate::archiver::reading::{FileReader, ReadFailure, Reading};
-use crate::archiver::stat_cache::StatCache;
+use crate::archiver::stat_cache::{StatCache, Unplaced};
 use crate::archiver::workers::Workers;
 use crate::codec::Effort;
 use crate::entry::{ChangeStamp, Entry, EntryKind, Fact, Facts};
@@ -59,6 +59,8 @@ pub struct Archived {
     pub unmet: Vec<String>,
     /// How long the source was read: of a database, how long its transaction was open.
     pub capture: Duration,
+    /// What the stat cache still has to learn, once the packs are listed.
+    pub(super) unplaced: Unplaced,
 }
 
 /// A capture failed. Nothing that was saved before is touched.
@@ -109,6 +111,7 @@ pub fn archive<'a>(
                 suspect: false,
                 unmet: Vec::new(),
                 capture: Duration::ZERO,
+                unplaced: Unplaced::default(),
             },
         };
         let context = Context { monitor, cancel };
@@ -320,7 +323,7 @@ impl TreeSink<'_, '_> {
         let root = self.stack.pop().ok_or(WriteError::PackLost)?;
         let (_, child) = root.finish(&self.workers)?;
         self.workers.finish()?;
-        self.stat_cache.flush();
+        self.archived.unplaced = self.stat_cache.finish();
         if let Child::Links { id, .. } = child {
             self.archived.root = id;
         }

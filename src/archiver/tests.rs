@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! From a source to a tree and back, in memory.
 
+mod stat_cache;
 mod streams;
 
 use crate::archiver::{Run, Taken};

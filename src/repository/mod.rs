@@ -42,7 +42,7 @@ pub use session::{Session, SessionError};
 pub use snapshots::{Snapshot, SnapshotList};
 pub use verify::ObjectFault;
 pub use writer::{
-    BlobStatistics, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError,
+    BlobStatistics, Carriers, CommitError, Known, PreparedBlob, Sealer, SnapshotParts, WriteError,
     WriteSession,
 };
 

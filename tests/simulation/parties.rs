@@ -14,7 +14,7 @@ use icecore::prune::{Context, PruneOptions};
 use icecore::repository::{ReadError, Reader, Repository};
 use icecore::retention::GroupBy;
 use icecore::source::Source;
-use icecore::testing_repository::{MapSource, empty_index, open};
+use icecore::testing_repository::{StampedSource, empty_index, open};
 use icecore::tree::TreeError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -166,7 +166,11 @@ impl AtWork<'_> {
         };
         for _ in 0..1 + self.random.below(2) {
             let files = files(&mut self.random);
-            let mut source = || Ok(Box::new(MapSource(files.clone())) as Box<dyn Source>);
+            let stamped = StampedSource {
+                files: files.clone(),
+                ..StampedSource::default()
+            };
+            let mut source = || Ok(Box::new(stamped.clone()) as Box<dyn Source>);
             let taken = run.snapshot(&one_worker(), &mut source, &Silent, &Cancel::default());
             if let Ok(taken) = taken {
                 self.promise(|promises| {

@@ -2,6 +2,7 @@
 
 use crate::repository::index::engine::{Change, Family};
 use crate::repository::index::{Cache, Index};
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 /// Longest entry that is kept, key and value, bytes.
@@ -28,6 +29,27 @@ impl Index {
             .map(|shelf| shelf.engine());
         // An entry that cannot be read is as good as none.
         engines.find_map(|engine| engine.get(family, key).ok().flatten())
+    }
+
+    /// Visits the entries whose keys begin with `prefix`, those of one shelf before the other's; one
+    /// that is in both comes twice, the one to believe first. Ends early where one cannot be read.
+    pub fn cache_visit(
+        &self,
+        cache: Cache,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) {
+        let mut flow = ControlFlow::Continue(());
+        for shelf in self.shelves() {
+            let engine = shelf.engine();
+            let _ = engine.visit_prefix(cache.family(), prefix, &mut |key, value| {
+                flow = visit(key, value);
+                flow
+            });
+            if flow.is_break() {
+                return;
+            }
+        }
     }
 
     /// Puts entries, together where the disk takes them. Those longer than

@@ -2,7 +2,7 @@
 
 use crate::format::blob::{BlobKind, BlobRow, Form};
 use crate::format::wire::FormatError;
-use crate::id::{BlobId, PackId};
+use crate::id::{BlobId, PackId, WriterId};
 use crate::limits;
 use crate::repository::index::encoding::{
     parse_blob, parse_contents, parse_id_key, parse_listing, place_key,
@@ -162,6 +162,27 @@ impl Index {
                 value,
             )?))
         })
+    }
+
+    /// Whether a visible segment of this writer lists a pack.
+    pub fn is_listed_by(&self, pack: &PackId, writer: WriterId) -> Result<bool, IndexError> {
+        let mut found = false;
+        self.visit_id(
+            Family::Listings,
+            pack.as_bytes(),
+            |segment, number, value| {
+                let place = Place {
+                    segment,
+                    pack: number,
+                };
+                found = parse_listing(place, Some(pack.0), value)?.author == writer;
+                Ok(match found {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                })
+            },
+        )?;
+        Ok(found)
     }
 
     /// The rows of one pack as visible segments list them, in the pack's order; a row that several

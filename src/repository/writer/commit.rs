@@ -3,6 +3,7 @@
 //! Spec: `format-spec/11-ordering.md`, writer, steps 4 to 6.
 
 use crate::crypto::Role;
+use crate::format::blob::{BlobKind, Form};
 use crate::format::envelope::ObjectType;
 use crate::format::layout;
 use crate::format::protocol::Set;
@@ -79,7 +80,6 @@ impl WriteSession<'_> {
     }
 
     fn note(&self, blob: &PreparedBlob) {
-        use crate::format::blob::{BlobKind, Form};
         let mut state = self.state();
         let statistics = &mut state.statistics;
         let chunks = std::iter::once(&blob.row).chain(&blob.members);
@@ -137,8 +137,14 @@ impl WriteSession<'_> {
         let mut state = self.state();
         state.statistics.bytes_stored += bytes.len() as u64;
         state.segments += 1;
-        for row in packs.iter().flat_map(|pack| &pack.rows) {
-            state.pending.remove(&row.id);
+        for pack in packs {
+            for row in &pack.rows {
+                state.pending.remove(&row.id);
+                let rests_on_others = matches!(row.form, Form::Delta { .. });
+                if let Some(settled) = state.awaited.get_mut(&row.id).filter(|_| !rests_on_others) {
+                    *settled = Some(pack.pack);
+                }
+            }
         }
         Ok(())
     }

@@ -6,9 +6,11 @@
 mod adopt;
 mod commit;
 mod packs;
+mod reliance;
 mod seal;
 
 pub use commit::{CommitError, SnapshotParts};
+pub use reliance::Carriers;
 pub use seal::{PreparedBlob, Sealer};
 
 use crate::chunker::{ChunkSizes, Chunker};
@@ -23,7 +25,7 @@ use crate::format::protocol::SessionKind;
 use crate::id::{BlobId, ObjectId, PackId};
 use crate::monitor::Monitor;
 use crate::planted::{self, Bug};
-use crate::repository::index::{Cache, Index, IndexError, Located};
+use crate::repository::index::{Index, IndexError};
 use crate::repository::keys::DomainKeys;
 use crate::repository::session::Session;
 use crate::repository::{Flags, KeyError, ReadError, Reader, Repository, SessionError};
@@ -94,9 +96,6 @@ struct SessionKeys {
     link: (KeyEntry, SessionKey),
 }
 
-/// Places of one blob by other writers that are opened before it is stored again.
-const FOREIGN_PLACES_MAX: usize = 4;
-
 /// Positions of the session's keys in its envelopes.
 const DATA_KEY: u16 = 0;
 const LINK_KEY: u16 = 1;
@@ -120,6 +119,10 @@ struct State {
     pending: HashMap<BlobId, BlobKind>,
     /// Packs of others, or of earlier sessions, that this one relies on.
     relied_on: HashSet<PackId>,
+    /// Whether packs that were asked about as a whole can be relied on.
+    own_packs: HashMap<PackId, bool>,
+    /// Blobs on their way whose packs are of interest, and those packs once segments list them.
+    awaited: HashMap<BlobId, Option<PackId>>,
     statistics: BlobStatistics,
     /// Index segments written so far.
     segments: u32,
@@ -247,114 +250,6 @@ impl<'a> WriteSession<'a> {
         match self.state().pending.insert(id, kind) {
             None => Ok(Known::No),
             Some(_) => Ok(Known::Yes),
-        }
-    }
-
-    /// Whether a blob is usable, without promising to store it.
-    pub fn is_known(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
-        Ok(self.state().pending.contains_key(&id) || self.rely_on(id, kind)?)
-    }
-
-    /// Whether a stored blob is usable.
-    fn rely_on(&self, id: BlobId, kind: BlobKind) -> Result<bool, WriteError> {
-        Ok(self.usable_chain(id, kind)?.is_some())
-    }
-
-    /// The chain below a usable blob, from its own form down to the full one: all of it is in packs
-    /// that no prune names, and a blob of another writer was opened once. These packs must then be
-    /// there at the commit.
-    pub(super) fn usable_chain(
-        &self,
-        id: BlobId,
-        kind: BlobKind,
-    ) -> Result<Option<Vec<Located>>, WriteError> {
-        let chain = self.trusted_chain(id, kind)?;
-        if let Some(chain) = &chain {
-            let packs = chain.iter().map(|located| located.pack);
-            self.state().relied_on.extend(packs);
-        }
-        Ok(chain)
-    }
-
-    /// Own rows before any others: what a foreign row says must cost nothing where there is one.
-    fn trusted_chain(
-        &self,
-        id: BlobId,
-        kind: BlobKind,
-    ) -> Result<Option<Vec<Located>>, WriteError> {
-        let index = self.reader.index();
-        let writer = self.repository().access.writer();
-        let is_own = |located: &Located| located.author == writer;
-        let fits = |chain: &[Located]| chain.first().is_some_and(|top| top.row.kind == kind);
-        let mut chain = match index.chain(&id, &|row| self.is_acceptable(row))? {
-            None => return Ok(None),
-            Some(chain) => chain,
-        };
-        if chain.iter().all(is_own) {
-            return Ok(fits(&chain).then_some(chain));
-        }
-        let own = index.chain(&id, &|row| is_own(row) && self.is_acceptable(row))?;
-        if let Some(own) = own.filter(|own| fits(own)) {
-            return Ok(Some(own));
-        }
-        let mut refused = HashSet::new();
-        for _ in 0..FOREIGN_PLACES_MAX {
-            if fits(&chain) && self.is_verified(&chain)? {
-                return Ok(Some(chain));
-            }
-            refused.extend(chain.first().map(|top| top.pack));
-            let acceptable =
-                |row: &Located| !refused.contains(&row.pack) && self.is_acceptable(row);
-            match index.chain(&id, &acceptable)? {
-                None => break,
-                Some(next) => chain = next,
-            }
-        }
-        Ok(None)
-    }
-
-    fn is_acceptable(&self, located: &Located) -> bool {
-        let is_named =
-            self.flags.named_packs.contains(&located.pack) && !planted::has(Bug::NamedPacksTrusted);
-        !is_named && !self.distrusted.contains(&located.pack)
-    }
-
-    /// Opens a blob of another writer in this very place, once: the cache remembers the place.
-    /// Another place of the same id says nothing about it.
-    fn is_verified(&self, chain: &[Located]) -> Result<bool, WriteError> {
-        if !self.repository().access.may_read(self.domain.tag) {
-            return Ok(false);
-        }
-        let mut place = blake3::Hasher::new();
-        for located in chain {
-            place.update(located.row.id.as_bytes());
-            place.update(located.pack.as_bytes());
-            place.update(&located.row.offset.to_le_bytes());
-        }
-        let place = place.finalize();
-        let index = self.reader.index();
-        if index.cache_get(Cache::Verified, place.as_bytes()).is_some() {
-            return Ok(true);
-        }
-        let opened = match chain {
-            [only] => self.reader.read_at(only),
-            // A member is read from whichever place of its group is whole: this one has to be.
-            [.., group] if group.row.kind == BlobKind::Group => {
-                if !self.is_verified(std::slice::from_ref(group))? {
-                    return Ok(false);
-                }
-                self.reader.read_chain(chain)
-            }
-            chain => self.reader.read_chain(chain),
-        };
-        match opened {
-            Ok(_) => {
-                let entry = (place.as_bytes().to_vec(), Vec::new());
-                index.cache_put(Cache::Verified, &[entry]);
-                Ok(true)
-            }
-            Err(error) if error.is_damage() => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 
