@@ -19,7 +19,7 @@ use crate::repository::index::{Index, IndexOptions};
 use crate::repository::{CredentialKind, Need, Repository, Snapshot};
 use crate::selector::{Filters, SelectError, Selector, SnapshotPath, Visibility, resolve};
 use crate::spill::Scratch;
-use crate::store::{S3Store, SpoolStore, Store, Traffic};
+use crate::store::{Bucket, SpoolStore, Store, Traffic};
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +59,7 @@ pub struct OpenStore {
     /// Its traffic.
     pub traffic: Arc<Traffic>,
     /// What lies below it, where that is a bucket: for what only buckets can do.
-    pub bucket: Option<Arc<S3Store>>,
+    pub bucket: Option<Bucket>,
 }
 
 /// A repository that was opened, and where it is.
@@ -73,7 +73,7 @@ pub struct OpenRepository {
     /// What waits before it goes up, where the store is slow.
     pub spool: Option<Arc<SpoolStore>>,
     /// Its bucket, for what only buckets can do.
-    pub bucket: Option<Arc<S3Store>>,
+    pub bucket: Option<Bucket>,
 }
 
 impl Invocation {

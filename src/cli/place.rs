@@ -11,8 +11,9 @@ use crate::format::pack::PackClass;
 use crate::monitor::Monitor;
 use crate::prune::LOCKED_BESIDE_PACKS;
 use crate::store::{
-    LocalStore, Pacing, Rates, RecordingStore, RetryPolicy, RetryStore, S3Location,
-    S3LocationError, S3Options, S3Store, SpoolOptions, SpoolStore, Store, ThrottledStore,
+    Bucket, LocalStore, Pacing, Rates, RecordingStore, Retrier, RetryPolicy, RetryStore,
+    S3Location, S3LocationError, S3Options, S3Store, SpoolOptions, SpoolStore, Store,
+    ThrottledStore,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -115,6 +116,16 @@ impl Requests {
 }
 
 impl Invocation {
+    /// How calls of a store are tried again.
+    fn retry(&self) -> Arc<Retrier> {
+        Arc::new(Retrier::new(
+            RetryPolicy::default(),
+            Pacing::system(self.cancel.clone()),
+            Arc::new(SystemEntropy),
+            Arc::clone(&self.ui) as Arc<dyn Monitor>,
+        ))
+    }
+
     /// Wraps a store: retries, limits, counters.
     pub fn wrap_store<S: Store + 'static>(&self, bare: S) -> OpenStore {
         let configured = self.configured().ok().flatten();
@@ -122,13 +133,7 @@ impl Invocation {
             .map(|(_, _, repository)| (repository.limit_upload, repository.limit_download));
         let (upload, download) = limits.unwrap_or_default();
         let pacing = Pacing::system(self.cancel.clone());
-        let retrying = RetryStore::new(
-            bare,
-            RetryPolicy::default(),
-            pacing.clone(),
-            Arc::new(SystemEntropy),
-            Arc::clone(&self.ui) as Arc<dyn Monitor>,
-        );
+        let retrying = RetryStore::new(bare, self.retry());
         let rates = Rates {
             upload: self.global.limit_upload.or(upload),
             download: self.global.limit_download.or(download),
@@ -144,7 +149,7 @@ impl Invocation {
     /// The same of a bucket.
     pub fn wrap_bucket(&self, bucket: Arc<S3Store>) -> OpenStore {
         OpenStore {
-            bucket: Some(Arc::clone(&bucket)),
+            bucket: Some(Bucket::new(Arc::clone(&bucket), self.retry())),
             ..self.wrap_store(bucket)
         }
     }

@@ -9,7 +9,7 @@ use crate::id::{PackId, SnapshotId};
 use crate::monitor::{Monitor, Unit};
 use crate::prune::{Context, PrunePlan};
 use crate::selector::Summary;
-use crate::store::{Classed, ObjectKey, S3Store};
+use crate::store::{Bucket, Classed, ObjectKey};
 use crate::units::{bytes, parse_duration};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub fn tier_rule(text: &str) -> Result<TierRule, String> {
 }
 
 /// The storage classes of packs with contents.
-pub fn classes(bucket: &S3Store) -> CommandResult<HashMap<PackId, Classed>> {
+pub fn classes(bucket: &Bucket) -> CommandResult<HashMap<PackId, Classed>> {
     let mut found = HashMap::new();
     for class in [PackClass::Full, PackClass::Delta] {
         let listed = bucket.classes(&format!("{}/{}", layout::PACKS, class.name()))?;
@@ -132,7 +132,7 @@ pub fn apply(
     Ok(tiered)
 }
 
-fn move_to(bucket: &S3Store, key: &ObjectKey, class: &str) -> CommandResult<()> {
+fn move_to(bucket: &Bucket, key: &ObjectKey, class: &str) -> CommandResult<()> {
     match bucket.change_class(key, class) {
         // Another prune deleted it.
         Err(error) if error.is_not_found() => Ok(()),

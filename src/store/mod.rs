@@ -34,11 +34,11 @@ pub use pacing::ManualTime;
 pub use pacing::Pacing;
 pub use probe::{Observed, PROBE_PREFIX, Probed, observe, probe_rights};
 pub use recording::{Call, CallKind, RecordingStore, Total, Traffic};
-pub use retry::{RetryPolicy, RetryStore};
+pub use retry::{Retrier, RetryPolicy, RetryStore};
 pub use s3::{
-    Addressing, AsOfStore, BucketFacts, Classed, CreateNew, DefaultLock, Endpoint, Fact, Harm,
-    Hazard, ObjectLock, Patience, Removal, Rules, S3Location, S3LocationError, S3Options, S3Store,
-    Since, Speed, Thawing, Versioning,
+    Addressing, AsOfStore, Bucket, BucketFacts, Classed, CreateNew, DefaultLock, Endpoint, Fact,
+    Harm, Hazard, ObjectLock, Patience, Removal, Rules, S3Location, S3LocationError, S3Options,
+    S3Store, Since, Speed, Thawing, Versioning,
 };
 pub use settling::SettlingStore;
 pub use spool::{Leftover, SpoolFigures, SpoolOptions, SpoolStore};

@@ -48,27 +48,24 @@ impl RetryPolicy {
     }
 }
 
-/// Repeats calls that failed with a transient error.
-pub struct RetryStore<S> {
-    inner: S,
+/// How calls are repeated that failed with a transient error.
+pub struct Retrier {
     policy: RetryPolicy,
     pacing: Pacing,
     entropy: Arc<dyn Entropy>,
     monitor: Arc<dyn Monitor>,
 }
 
-impl<S: Store> RetryStore<S> {
-    /// Wraps `inner`. `entropy` spreads the waits, so that many clients of a server that comes
-    /// back do not come back together; `monitor` is warned before every wait.
+impl Retrier {
+    /// `entropy` spreads the waits, so that many clients of a server that comes back do not come
+    /// back together; `monitor` is warned before every wait.
     pub fn new(
-        inner: S,
         policy: RetryPolicy,
         pacing: Pacing,
         entropy: Arc<dyn Entropy>,
         monitor: Arc<dyn Monitor>,
     ) -> Self {
         Self {
-            inner,
             policy,
             pacing,
             entropy,
@@ -88,7 +85,11 @@ impl<S: Store> RetryStore<S> {
         }
     }
 
-    fn attempt<T>(&self, mut call: impl FnMut() -> StoreResult<T>) -> StoreResult<T> {
+    /// Calls until it works, fails for good, or was tried often and long enough.
+    pub(in crate::store) fn attempt<T>(
+        &self,
+        mut call: impl FnMut() -> StoreResult<T>,
+    ) -> StoreResult<T> {
         let start = self.pacing.clock.now();
         let mut failures = 0;
         loop {
@@ -118,12 +119,25 @@ impl<S: Store> RetryStore<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for RetryStore<S> {
+impl fmt::Debug for Retrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryStore")
-            .field("inner", &self.inner)
+        f.debug_struct("Retrier")
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+/// Repeats calls that failed with a transient error.
+#[derive(Debug)]
+pub struct RetryStore<S> {
+    inner: S,
+    retry: Arc<Retrier>,
+}
+
+impl<S: Store> RetryStore<S> {
+    /// Wraps `inner`.
+    pub fn new(inner: S, retry: Arc<Retrier>) -> Self {
+        Self { inner, retry }
     }
 }
 
@@ -140,27 +154,28 @@ impl<S: Store> Store for RetryStore<S> {
     }
 
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> StoreResult<()> {
-        self.attempt(|| self.inner.put(key, bytes))
+        self.retry.attempt(|| self.inner.put(key, bytes))
     }
 
     fn barrier(&self) -> StoreResult<()> {
-        self.attempt(|| self.inner.barrier())
+        self.retry.attempt(|| self.inner.barrier())
     }
 
     fn get(&self, key: &ObjectKey, limit: usize) -> StoreResult<Vec<u8>> {
-        self.attempt(|| self.inner.get(key, limit))
+        self.retry.attempt(|| self.inner.get(key, limit))
     }
 
     fn get_range(&self, key: &ObjectKey, offset: u64, buffer: &mut [u8]) -> StoreResult<()> {
-        self.attempt(|| self.inner.get_range(key, offset, buffer))
+        self.retry
+            .attempt(|| self.inner.get_range(key, offset, buffer))
     }
 
     fn stat(&self, key: &ObjectKey) -> StoreResult<ObjectInfo> {
-        self.attempt(|| self.inner.stat(key))
+        self.retry.attempt(|| self.inner.stat(key))
     }
 
     fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.attempt(|| self.inner.delete(key))
+        self.retry.attempt(|| self.inner.delete(key))
     }
 
     /// A listing that broke off starts anew; what was shown before is not shown again.
@@ -170,7 +185,7 @@ impl<S: Store> Store for RetryStore<S> {
         visit: &mut dyn FnMut(ObjectInfo) -> ControlFlow<()>,
     ) -> StoreResult<()> {
         let mut shown = HashSet::new();
-        self.attempt(|| {
+        self.retry.attempt(|| {
             let mut stopped = false;
             let result = self.inner.list(prefix, &mut |info| {
                 if !shown.insert(fingerprint(&info.key)) {
@@ -185,7 +200,7 @@ impl<S: Store> Store for RetryStore<S> {
     }
 
     fn sweep(&self, before: Timestamp) -> StoreResult<Swept> {
-        self.attempt(|| self.inner.sweep(before))
+        self.retry.attempt(|| self.inner.sweep(before))
     }
 }
 
@@ -197,8 +212,8 @@ mod tests {
     use crate::monitor::{Cancel, Silent};
     use crate::store::fault::{FailingStore, Fault, Timing};
     use crate::store::{
-        CallKind, ManualTime, MemoryStore, ObjectKey, RecordingStore, RetryPolicy, RetryStore,
-        Store, StoreErrorKind, StoreExt, contract,
+        CallKind, ManualTime, MemoryStore, ObjectKey, RecordingStore, Retrier, RetryPolicy,
+        RetryStore, Store, StoreErrorKind, StoreExt, contract,
     };
     use std::sync::Arc;
     use std::time::Duration;
@@ -216,10 +231,12 @@ mod tests {
     fn retrying<S: Store>(inner: S, time: &ManualTime, jitter: u8) -> RetryStore<S> {
         RetryStore::new(
             inner,
-            RetryPolicy::default(),
-            time.pacing(Cancel::default()),
-            Arc::new(Constant(jitter)),
-            Arc::new(Silent),
+            Arc::new(Retrier::new(
+                RetryPolicy::default(),
+                time.pacing(Cancel::default()),
+                Arc::new(Constant(jitter)),
+                Arc::new(Silent),
+            )),
         )
     }
 
@@ -263,13 +280,15 @@ mod tests {
         let always = Fault::every(1, StoreErrorKind::Transient, Timing::Before);
         let store = RetryStore::new(
             FailingStore::new(MemoryStore::new(), vec![always]),
-            RetryPolicy {
-                total_max: Duration::from_secs(2),
-                ..RetryPolicy::default()
-            },
-            time.pacing(Cancel::default()),
-            Arc::new(Constant(0xff)),
-            Arc::new(Silent),
+            Arc::new(Retrier::new(
+                RetryPolicy {
+                    total_max: Duration::from_secs(2),
+                    ..RetryPolicy::default()
+                },
+                time.pacing(Cancel::default()),
+                Arc::new(Constant(0xff)),
+                Arc::new(Silent),
+            )),
         );
         store.barrier().unwrap_err();
         assert!(time.now().seconds() < 2);
@@ -300,10 +319,12 @@ mod tests {
         let always = Fault::every(1, StoreErrorKind::Transient, Timing::Before);
         let store = RetryStore::new(
             FailingStore::new(MemoryStore::new(), vec![always]),
-            RetryPolicy::default(),
-            time.pacing(cancel),
-            Arc::new(Constant(0)),
-            Arc::new(Silent),
+            Arc::new(Retrier::new(
+                RetryPolicy::default(),
+                time.pacing(cancel),
+                Arc::new(Constant(0)),
+                Arc::new(Silent),
+            )),
         );
         store.barrier().unwrap_err();
         assert_eq!(time.now().0, 0);

@@ -15,7 +15,9 @@ use icecore::repository::index::Index;
 use icecore::repository::{Reader, Repository};
 use icecore::retention::GroupBy;
 use icecore::source::Source;
-use icecore::store::{ManualTime, MemoryStore, Pacing, RetryPolicy, RetryStore, Store, StoreExt};
+use icecore::store::{
+    ManualTime, MemoryStore, Pacing, Retrier, RetryPolicy, RetryStore, Store, StoreExt,
+};
 use icecore::testing::SeededEntropy;
 use icecore::testing_repository::{Files, MapSource, create, empty_index, noise, open, request};
 use icecore::tree::{Descend, Node, TreeError, for_each_piece, walk};
@@ -392,9 +394,6 @@ pub fn store_of(core: &Arc<Core>, party: usize, repeats: bool) -> Arc<dyn Store>
     let policy = RetryPolicy::default();
     Arc::new(RetryStore::new(
         store,
-        policy,
-        pacing,
-        entropy,
-        Arc::new(Silent),
+        Arc::new(Retrier::new(policy, pacing, entropy, Arc::new(Silent))),
     ))
 }

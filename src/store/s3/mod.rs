@@ -6,6 +6,7 @@
 //! asynchronous runtime that the SDK wants stays inside this module.
 
 mod as_of;
+mod bucket;
 mod client;
 mod error;
 mod facts;
@@ -17,6 +18,7 @@ mod vendor;
 mod versions;
 
 pub use as_of::{AsOfStore, Since};
+pub use bucket::Bucket;
 pub use facts::{BucketFacts, DefaultLock, Fact, Harm, Hazard, ObjectLock, Rules, Versioning};
 pub use location::{Addressing, Endpoint, S3Location, S3LocationError};
 pub use tier::{Classed, Speed, Thawing};

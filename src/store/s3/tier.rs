@@ -11,6 +11,9 @@ use aws_sdk_s3::types::{
 /// The class of objects of which the server says none.
 const STANDARD: &str = "STANDARD";
 
+/// What is done to an object that moves.
+const CHANGE_CLASS: &str = "change the storage class of";
+
 /// An object and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classed {
@@ -53,7 +56,7 @@ pub enum Speed {
 
 impl S3Store {
     /// What lies under a prefix, with its storage class.
-    pub fn classes(&self, prefix: &str) -> StoreResult<Vec<Classed>> {
+    pub(super) fn classes(&self, prefix: &str) -> StoreResult<Vec<Classed>> {
         let list = || {
             let mut all = Vec::new();
             let mut token = None;
@@ -97,21 +100,13 @@ impl S3Store {
         Ok((found, answer.next_continuation_token().map(str::to_owned)))
     }
 
-    /// Moves an object to another storage class; a lock goes along. Where the bucket keeps versions,
-    /// the one in the old class goes, as far as a lock and the credentials allow.
-    pub fn change_class(&self, key: &ObjectKey, class: &str) -> StoreResult<()> {
-        let moved = || {
-            let before = self.run(0, self.version_now(key))?;
-            self.run(0, self.copy_to_class(key, class))?;
-            match before {
-                Some(before) => self.end_version(key, &before),
-                None => Ok(()),
-            }
-        };
-        moved().map_err(|failure| self.error("change the storage class of", key.as_str(), failure))
+    /// The version of an object that counts now, where the bucket keeps versions.
+    pub(super) fn version_now(&self, key: &ObjectKey) -> StoreResult<Option<String>> {
+        self.run(0, self.ask_version(key))
+            .map_err(|failure| self.error("look at", key.as_str(), failure))
     }
 
-    async fn version_now(&self, key: &ObjectKey) -> Result<Option<String>, Failure> {
+    async fn ask_version(&self, key: &ObjectKey) -> Result<Option<String>, Failure> {
         let request = self.client.head_object();
         let request = request.bucket(&self.location.bucket);
         let answer = request.key(self.path(key.as_str())).send().await;
@@ -120,7 +115,19 @@ impl S3Store {
         Ok(version.map(str::to_owned))
     }
 
-    async fn copy_to_class(&self, key: &ObjectKey, class: &str) -> Result<(), Failure> {
+    /// Copies an object onto itself in another storage class; a lock goes along.
+    pub(super) fn copy_to_class(&self, key: &ObjectKey, class: &str) -> StoreResult<()> {
+        let copied = self.run(0, self.copy_object_to(key, class));
+        copied.map_err(|failure| self.error(CHANGE_CLASS, key.as_str(), failure))
+    }
+
+    /// Ends a version that a copy took the place of, as far as a lock and the credentials allow.
+    pub(super) fn end_moved(&self, key: &ObjectKey, version: &str) -> StoreResult<()> {
+        let ended = self.end_version(key, version);
+        ended.map_err(|failure| self.error(CHANGE_CLASS, key.as_str(), failure))
+    }
+
+    async fn copy_object_to(&self, key: &ObjectKey, class: &str) -> Result<(), Failure> {
         let path = self.path(key.as_str());
         let (mode, until) = self.lock_of_new(key).unzip();
         let request = self.client.copy_object();
@@ -138,7 +145,7 @@ impl S3Store {
     }
 
     /// Whether a frozen object can be read by now.
-    pub fn thawing(&self, key: &ObjectKey) -> StoreResult<Thawing> {
+    pub(super) fn thawing(&self, key: &ObjectKey) -> StoreResult<Thawing> {
         self.run(0, self.ask_thawing(key))
             .map_err(|failure| self.error("look at", key.as_str(), failure))
     }
@@ -161,7 +168,7 @@ impl S3Store {
 
     /// Asks for a frozen object: a copy of it can be read for so many days, once it is there. Asking
     /// again while it is under way does nothing.
-    pub fn thaw(&self, key: &ObjectKey, speed: Speed, days: u16) -> StoreResult<()> {
+    pub(super) fn thaw(&self, key: &ObjectKey, speed: Speed, days: u16) -> StoreResult<()> {
         let asked = self.run(0, self.ask_for(key, speed, days));
         asked.map_err(|failure| self.error("ask for", key.as_str(), failure))
     }

@@ -7,7 +7,7 @@ use icecore::explain::explain;
 use icecore::monitor::{Cancel, Silent};
 use icecore::store::fault::{FailingStore, Fault, FullStore, Timing};
 use icecore::store::{
-    CallKind, ManualTime, MemoryStore, RecordingStore, RetryPolicy, RetryStore, Store,
+    CallKind, ManualTime, MemoryStore, RecordingStore, Retrier, RetryPolicy, RetryStore, Store,
     StoreErrorKind, StoreExt,
 };
 use std::sync::Arc;
@@ -74,10 +74,12 @@ fn transient_failures_are_ridden_out() {
         let time = ManualTime::default();
         let store = RetryStore::new(
             failing,
-            RetryPolicy::default(),
-            time.pacing(Cancel::default()),
-            Arc::new(SystemEntropy),
-            Arc::new(Silent),
+            Arc::new(Retrier::new(
+                RetryPolicy::default(),
+                time.pacing(Cancel::default()),
+                Arc::new(SystemEntropy),
+                Arc::new(Silent),
+            )),
         );
         let repository = open(Arc::new(store)).unwrap();
         acknowledged.insert(snapshot(&repository, &moments.paths[1]).unwrap(), 1);

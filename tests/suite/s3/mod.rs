@@ -14,7 +14,7 @@ use crate::support::s3_server::{KEY_ID, SECRET};
 use icecore::env::SystemEntropy;
 use icecore::monitor::{Cancel, Silent};
 use icecore::store::{
-    ObjectKey, Pacing, Patience, RetryPolicy, RetryStore, S3Options, S3Store, StoreResult,
+    ObjectKey, Pacing, Patience, Retrier, RetryPolicy, RetryStore, S3Options, S3Store, StoreResult,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,10 +49,12 @@ fn retrying(store: S3Store) -> RetryStore<S3Store> {
     };
     RetryStore::new(
         store,
-        policy,
-        Pacing::system(Cancel::default()),
-        Arc::new(SystemEntropy),
-        Arc::new(Silent),
+        Arc::new(Retrier::new(
+            policy,
+            Pacing::system(Cancel::default()),
+            Arc::new(SystemEntropy),
+            Arc::new(Silent),
+        )),
     )
 }
 

@@ -193,7 +193,7 @@ fn look_at_open(invocation: &Invocation, looked: &mut Looked, open: &OpenReposit
         look_at_directory(looked, directory);
     }
     if let Some(bucket) = &open.bucket {
-        look_at_bucket(looked, bucket);
+        look_at_bucket(looked, bucket.store());
     }
     if open
         .repository

@@ -10,7 +10,7 @@ use crate::format::pack::PackClass;
 use crate::monitor::{Monitor, Unit};
 use crate::repository::Snapshot;
 use crate::restorer::{Selection, packs_needed};
-use crate::store::{Classed, S3Store, Speed, Thawing};
+use crate::store::{Bucket, Classed, Speed, Thawing};
 use crate::units::bytes;
 use clap::ValueEnum;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl ThawSpeed {
 
 /// Packs that are needed and frozen.
 pub struct Frozen<'b> {
-    bucket: &'b S3Store,
+    bucket: &'b Bucket,
     /// Not asked for yet.
     asleep: Vec<Classed>,
     /// Asked for, and not there yet.
@@ -67,7 +67,7 @@ impl<'b> Frozen<'b> {
     /// Looks which of the packs that a restore needs cannot be read now; `None` when all can.
     pub fn look(
         task: &Task<'_>,
-        bucket: &'b S3Store,
+        bucket: &'b Bucket,
         snapshot: &Snapshot,
         selection: &Selection<'_>,
     ) -> CommandResult<Option<Self>> {
