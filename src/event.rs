@@ -144,7 +144,7 @@ pub struct Event {
     pub bytes: Option<u64>,
     /// Whether what was written or read is what it should be, where that was looked at.
     pub verified: Option<bool>,
-    /// Why it failed, in words that may name files: for this host only, never for the chain.
+    /// Why it failed, in words that may name files: for this host and those it tells, never for the chain.
     pub error: Option<String>,
 }
 
@@ -205,7 +205,7 @@ pub struct Ending {
     pub bytes: Option<u64>,
     /// Whether what was written or read is what it should be, where that was looked at.
     pub verified: Option<bool>,
-    /// Why it failed, in words that may name files: for this host only, never for the chain.
+    /// Why it failed, in words that may name files: for this host and those it tells, never for the chain.
     pub error: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::cli::reporting::Duty;
 use crate::cli::second::End;
 use crate::cli::text;
 use crate::copy::{CopyOptions, CopyReport, Pair, Plan, Side, copy, plan};
-use crate::event::{Ending, Status, Subject};
+use crate::event::{Ending, Status};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
 use crate::repository::{Need, Snapshot};
@@ -70,10 +70,7 @@ pub fn run(invocation: &Invocation, arguments: &CopyArguments) -> CommandResult<
         return Ok(would_copy(invocation, &target, &chosen, &planned));
     }
     let started = Instant::now();
-    let subject = Subject {
-        location: Some(target.place.to_string()),
-        ..Subject::default()
-    };
+    let subject = target.subject();
     let activity = target.place.activity();
     // The source's log says what left it, the target's what came.
     let left = invocation.begin(&source.repository, activity, subject.clone(), Duty::Warn)?;

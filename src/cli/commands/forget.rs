@@ -8,7 +8,7 @@ use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
 use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
-use crate::event::{Activity, Ending, Subject};
+use crate::event::{Activity, Ending};
 use crate::forget::{Decided, ForgetPlan, PolicyRequest, undo};
 use crate::id::SnapshotId;
 use crate::monitor::Monitor;
@@ -323,11 +323,12 @@ fn bring_back(
 }
 
 fn begin<'i>(invocation: &'i Invocation, open: &OpenRepository) -> CommandResult<Act<'i>> {
-    let subject = Subject {
-        location: Some(open.place.to_string()),
-        ..Subject::default()
-    };
-    invocation.begin(&open.repository, Activity::Forget, subject, Duty::Refuse)
+    invocation.begin(
+        &open.repository,
+        Activity::Forget,
+        open.subject(),
+        Duty::Refuse,
+    )
 }
 
 /// The snapshots by their short ids, as many as a line of the audit log takes.

@@ -8,7 +8,7 @@ use crate::cli::output::Report;
 use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
 use crate::env::Timestamp;
-use crate::event::{Activity, Ending, Subject};
+use crate::event::{Activity, Ending};
 use crate::repository::{HoldEntry, Need, Snapshot};
 use crate::selector::{Selector, Visibility};
 use clap::Subcommand;
@@ -182,12 +182,7 @@ fn begin<'i>(
     open: &OpenRepository,
     snapshot: &Snapshot,
 ) -> CommandResult<Act<'i>> {
-    let subject = Subject {
-        snapshot: Some(snapshot.id),
-        source: Some(snapshot.label.source.clone()),
-        job: snapshot.label.job.clone(),
-        location: Some(open.place.to_string()),
-    };
+    let subject = open.subject_of(snapshot);
     invocation.begin(&open.repository, Activity::Hold, subject, Duty::Refuse)
 }
 

@@ -9,12 +9,12 @@ use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::cli::tier::{self, TierRule, tier_rule};
 use crate::env::{SystemSleeper, Timestamp};
-use crate::event::{Activity, Ending, Subject};
+use crate::event::{Activity, Ending};
 use crate::id::{PackId, SessionId};
-use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan};
+use crate::prune::{Context, PruneCost, PruneOptions, PrunePlan, Pruned};
 use crate::repository::Need;
 use crate::spill::Scratch;
-use crate::store::{Custody, S3Store};
+use crate::store::{Bucket, Custody};
 use crate::units::{Percent, bytes, parse_duration, parse_percent, parse_size, seconds};
 use clap::Args;
 use serde_json::json;
@@ -104,7 +104,10 @@ impl PruneArguments {
                 Some(bucket) => frozen(bucket)?,
                 None => default.unreadable,
             },
-            custody: open.bucket.clone().map(|bucket| bucket as Arc<dyn Custody>),
+            custody: open
+                .bucket
+                .clone()
+                .map(|bucket| Arc::new(bucket) as Arc<dyn Custody>),
             scratch,
             ..default
         })
@@ -220,20 +223,9 @@ pub fn execute(
         })));
     }
     if let Some(bucket) = open.bucket.as_ref().filter(|_| !arguments.keep_versions) {
-        bucket.delete_for_good();
+        bucket.store().delete_for_good();
     }
-    let subject = Subject {
-        location: Some(open.place.to_string()),
-        ..Subject::default()
-    };
-    let repository = &open.repository;
-    let act = invocation.begin(repository, Activity::Prune, subject, Duty::Refuse)?;
-    let pruned = plan.execute(context).map_err(CommandError::from);
-    let pruned = act.conclude(repository, pruned, |pruned| {
-        let snapshots = text::counted(pruned.snapshots, "forgotten snapshot");
-        let packs = text::counted(pruned.packs, "pack");
-        Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
-    })?;
+    let pruned = carry_out(invocation, open, &plan, context)?;
     let tiered = tier::apply(invocation, open, &plan, &arguments.tier, context, false);
     // Locks must not lapse because a class could not be changed.
     let locked = plan.extend_locks(context)?;
@@ -295,8 +287,25 @@ pub fn execute(
     Ok(report)
 }
 
+/// Does what was planned, and reports it: nothing is deleted that the audit log does not tell.
+pub fn carry_out(
+    invocation: &Invocation,
+    open: &OpenRepository,
+    plan: &PrunePlan<'_>,
+    context: Context<'_>,
+) -> CommandResult<Pruned> {
+    let repository = &open.repository;
+    let act = invocation.begin(repository, Activity::Prune, open.subject(), Duty::Refuse)?;
+    let pruned = plan.execute(context).map_err(CommandError::from);
+    act.conclude(repository, pruned, |pruned| {
+        let snapshots = text::counted(pruned.snapshots, "forgotten snapshot");
+        let packs = text::counted(pruned.packs, "pack");
+        Ending::success(format!("deleted {snapshots} and {packs}")).bytes(pruned.bytes_freed)
+    })
+}
+
 /// Packs that lie in a class from which nothing can be read at once.
-fn frozen(bucket: &S3Store) -> CommandResult<HashSet<PackId>> {
+fn frozen(bucket: &Bucket) -> CommandResult<HashSet<PackId>> {
     let classes = tier::classes(bucket)?.into_iter();
     let frozen = classes.filter(|(_, classed)| classed.is_frozen());
     Ok(frozen.map(|(id, _)| id).collect())
@@ -329,7 +338,7 @@ fn versions_kept(invocation: &Invocation, open: &OpenRepository) -> (u64, u64) {
     let refused = open
         .bucket
         .as_ref()
-        .map(|bucket| bucket.removal().refused());
+        .map(|bucket| bucket.store().removal().refused());
     let (objects, held) = refused.unwrap_or_default();
     if objects > 0 {
         invocation.output.remark(&format!(

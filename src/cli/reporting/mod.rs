@@ -8,13 +8,13 @@ mod lines;
 
 use crate::cli::commands::snapshot::capture::{host_name, user_name};
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::event::{Activity, Actor, Ending, Event, Status, Subject};
 use crate::explain::explain;
 use crate::format::audit::{AUDIT_EVENTS_MAX, AuditContent};
 use crate::id::RepositoryId;
 use crate::monitor::Monitor;
-use crate::repository::{AuditChain, LinkRecordError, Repository};
+use crate::repository::{AuditChain, LinkRecordError, Repository, Snapshot};
 pub use lines::{Line, rfc3339};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -121,7 +121,31 @@ pub fn failure(error: &CommandError) -> Ending {
         ErrorKind::NoRepository => "failed: no repository there",
         ErrorKind::Usage | ErrorKind::Choice => "failed: wrong usage",
     };
-    Ending::new(Status::Error, kind).error(error.message())
+    let ending = Ending::new(Status::Error, kind).error(error.message());
+    match error.kind {
+        ErrorKind::Damage => ending.verified(false),
+        _ => ending,
+    }
+}
+
+impl OpenRepository {
+    /// What is done to this repository as a whole.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            location: Some(self.place.to_string()),
+            ..Subject::default()
+        }
+    }
+
+    /// What is done with one of its snapshots.
+    pub fn subject_of(&self, snapshot: &Snapshot) -> Subject {
+        Subject {
+            snapshot: Some(snapshot.id),
+            source: Some(snapshot.label.source.clone()),
+            job: snapshot.label.job.clone(),
+            ..self.subject()
+        }
+    }
 }
 
 impl Invocation {

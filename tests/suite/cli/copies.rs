@@ -184,6 +184,11 @@ fn a_repair_brings_back_what_is_damaged() {
             .summary();
         assert_eq!(summary["damage"], json!([]));
     }
+    // What a repair removes is removed as by a prune, and told as one.
+    let told = world.run(&["audit", "show", "--json"]).expect(0).objects();
+    for event in ["prune_start", "prune_complete"] {
+        assert!(told.iter().any(|told| told["event"] == event), "{event}");
+    }
     world.run(&["check", "--repair"]).expect(2);
     world.run(&["check", "--from", "nas"]).expect(2);
 }

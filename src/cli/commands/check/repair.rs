@@ -2,15 +2,16 @@
 
 use crate::check::{CheckReport, Damage};
 use crate::cli::arguments::twins::FromUnlockArguments;
-use crate::cli::error::CommandResult;
+use crate::cli::commands::prune::carry_out;
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
 use crate::cli::second::End;
 use crate::cli::text;
 use crate::copy::{Broken, CopyOptions, RepairReport, Side, repair};
 use crate::env::SystemSleeper;
+use crate::id::PackId;
 use crate::monitor::Monitor;
 use crate::prune::{Context, PruneOptions, PrunePlan};
-use crate::repository::Repository;
 use crate::repository::index::Index;
 use crate::units::bytes;
 use clap::Args;
@@ -95,7 +96,7 @@ pub fn run(
     }
     let packs_removed = match report.damaged_packs.is_empty() {
         true => 0,
-        false => remove(invocation, &open.repository, report.damaged_packs.clone())?,
+        false => remove(invocation, open, report.damaged_packs.clone())?,
     };
     Ok(Repaired {
         report,
@@ -120,8 +121,8 @@ fn broken(damage: &Damage) -> Broken {
 /// Removes damaged packs as a prune does. Where something in them is needed and lost they stay.
 fn remove(
     invocation: &Invocation,
-    repository: &Repository,
-    damaged: HashSet<crate::id::PackId>,
+    open: &OpenRepository,
+    damaged: HashSet<PackId>,
 ) -> CommandResult<u64> {
     let context = Context {
         monitor: &*invocation.ui,
@@ -130,22 +131,23 @@ fn remove(
     };
     let options = PruneOptions {
         damaged,
-        scratch: invocation.scratch(repository),
+        scratch: invocation.scratch(&open.repository),
         ..PruneOptions::default()
     };
-    let removed =
-        PrunePlan::new(repository, options, context).and_then(|plan| plan.execute(context));
+    let removed = PrunePlan::new(&open.repository, options, context)
+        .map_err(CommandError::from)
+        .and_then(|plan| carry_out(invocation, open, &plan, context));
     invocation.ui.clear();
     match removed {
         Ok(pruned) => Ok(pruned.packs),
         // The check that follows says what is still damaged.
-        Err(error) if error.is_damage() || error.is_refused() => {
-            let why = crate::explain::explain(&error);
+        Err(error) if matches!(error.kind, ErrorKind::Damage | ErrorKind::Refused) => {
+            let why = error.message();
             invocation
                 .ui
                 .warn(&format!("damaged packs stay where they are: {why}"));
             Ok(0)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }

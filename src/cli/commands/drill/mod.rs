@@ -14,7 +14,7 @@ use crate::cli::reporting::Duty;
 use crate::cli::text;
 use crate::config::Drill;
 use crate::env::Timestamp;
-use crate::event::{Activity, Ending, Status, Subject};
+use crate::event::{Activity, Ending, Status};
 use crate::format::protocol::{Proof, ProofKind};
 use crate::repository::{Need, Snapshot};
 use crate::selector::Selector;
@@ -184,12 +184,8 @@ fn drill(invocation: &Invocation, arguments: &DrillArguments) -> CommandResult<R
     let mut exit = Exit::Done;
     for attempt in &attempts {
         let target = scratch.target();
-        let subject = Subject {
-            snapshot: Some(attempt.snapshot.id),
-            source: Some(attempt.snapshot.label.source.clone()),
-            job: job.clone().or_else(|| attempt.snapshot.label.job.clone()),
-            location: Some(open.place.to_string()),
-        };
+        let mut subject = open.subject_of(attempt.snapshot);
+        subject.job = job.clone().or(subject.job);
         let repository = &open.repository;
         let act = invocation.begin(repository, Activity::Drill, subject, Duty::Warn)?;
         let tried = try_snapshot(invocation, repository, attempt, &target, &command);

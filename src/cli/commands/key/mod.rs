@@ -15,7 +15,7 @@ use crate::cli::reporting::{Act, Duty};
 use crate::cli::text;
 use crate::cli::unlock::{Given, Prompt, generate_key_file, refuse_inside, refuse_unfit, variable};
 use crate::env::SystemEntropy;
-use crate::event::{Activity, Ending, Subject};
+use crate::event::{Activity, Ending};
 use crate::format::slot::Unlock;
 use crate::repository::{CredentialKind, Need};
 use add::AddArguments;
@@ -158,11 +158,12 @@ pub fn run(invocation: &Invocation, command: &KeyCommand) -> CommandResult<Repor
 impl Invocation {
     /// Reports that credentials, keys or domains are about to change.
     pub fn begin_key_change(&self, open: &OpenRepository) -> CommandResult<Act<'_>> {
-        let subject = Subject {
-            location: Some(open.place.to_string()),
-            ..Subject::default()
-        };
-        self.begin(&open.repository, Activity::Key, subject, Duty::Refuse)
+        self.begin(
+            &open.repository,
+            Activity::Key,
+            open.subject(),
+            Duty::Refuse,
+        )
     }
 }
 

@@ -213,10 +213,8 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
     }
     let started = Instant::now();
     let subject = Subject {
-        snapshot: Some(snapshot.id),
-        source: Some(snapshot.label.source.clone()),
-        job: snapshot.label.job.clone(),
         location: Some(destination(arguments)),
+        ..open.subject_of(snapshot)
     };
     let repository = &open.repository;
     let act = invocation.begin(repository, Activity::Restore, subject, Duty::Warn)?;

@@ -21,8 +21,7 @@ pub(super) fn copy_to(
 ) -> CommandResult<RepositoryRecord> {
     let subject = Subject {
         job: Some(job_name.to_owned()),
-        location: Some(other.open.place.to_string()),
-        ..Subject::default()
+        ..other.open.subject()
     };
     let activity = other.open.place.activity();
     let repository = &other.open.repository;

@@ -116,8 +116,7 @@ fn begin<'i>(
     let subject = Subject {
         source: Some(plan.source.clone()),
         job: common.job.clone(),
-        location: Some(open.place.to_string()),
-        ..Subject::default()
+        ..open.subject()
     };
     let activities: &[Activity] = match open.place.directory() {
         Some(_) => &[Activity::Create, Activity::Encrypt],

@@ -59,8 +59,7 @@ pub fn keep_configuration(
     let subject = Subject {
         snapshot: Some(taken.id),
         source: Some(taken.label.source.clone()),
-        location: Some(open.place.to_string()),
-        ..Subject::default()
+        ..open.subject()
     };
     let end = Ending::success("changed, and kept").bytes(taken.label.totals.bytes);
     let event = Event::complete(invocation.now(), Activity::Config, &subject, end);
