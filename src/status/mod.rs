@@ -98,6 +98,8 @@ pub struct SourceFacts {
     pub drill_every: Option<Duration>,
     /// Days lately that have no snapshot, as dates, where its job runs every day.
     pub missing_days: Vec<String>,
+    /// Whether a repository that may hold newer snapshots of it could not be looked at.
+    pub is_partial: bool,
 }
 
 /// What is known of a job.
@@ -209,6 +211,31 @@ pub fn judge(
     let mut findings = findings.0;
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
+}
+
+/// States that speak of the newest snapshot of a source: of another one they say nothing.
+const OF_NEWEST: [&str; 6] = [
+    "clock",
+    "suspect",
+    "incomplete",
+    "not-verified",
+    "size",
+    "change",
+];
+
+/// Whether [`judge`] could tell that a state of `subject` is over: that it was not found says nothing
+/// where one could not look.
+pub fn is_judged(
+    state: &str,
+    subject: &str,
+    sources: &[SourceFacts],
+    repositories: &[RepositoryFacts],
+) -> bool {
+    let mut named = repositories.iter().filter(|one| one.name == subject);
+    let is_away = named.any(|one| one.unreachable.is_some());
+    let mut named = sources.iter().filter(|one| one.name == subject);
+    let is_partial = named.any(|one| one.is_partial);
+    !is_away && !(is_partial && OF_NEWEST.contains(&state))
 }
 
 fn judge_source(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {

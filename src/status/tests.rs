@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::env::Timestamp;
-use crate::status::{JobFacts, Level, LockFacts, Newest, RepositoryFacts, SourceFacts, judge};
+use crate::status::{
+    JobFacts, Level, LockFacts, Newest, RepositoryFacts, SourceFacts, is_judged, judge,
+};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -35,6 +37,7 @@ fn healthy() -> SourceFacts {
         drill: Some((ago(24), Duration::from_secs(60))),
         drill_every: Some(Duration::from_secs(7 * 24 * HOUR)),
         missing_days: Vec::new(),
+        is_partial: false,
     }
 }
 
@@ -193,4 +196,30 @@ fn unusual_change_a_missing_day_and_old_keys_are_told() {
     };
     let of = |hours| judge(&[], &[], &[old(hours)], now()).len();
     assert_eq!((of(99 * 24), of(101 * 24)), (0, 1));
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_not_over() {
+    let repository = |why: Option<&str>| RepositoryFacts {
+        name: "nas".to_owned(),
+        unreachable: why.map(str::to_owned),
+        ..RepositoryFacts::default()
+    };
+    let partial = SourceFacts {
+        is_partial: true,
+        ..healthy()
+    };
+    let cases = [
+        // What a repository that is away had, it may still have.
+        ("damaged", "nas", healthy(), Some("no route"), false),
+        ("damaged", "nas", healthy(), None, true),
+        // Its newer snapshots are not seen, those elsewhere are as new as they are.
+        ("suspect", "db", partial.clone(), Some("no route"), false),
+        ("stale", "db", partial, Some("no route"), true),
+        ("suspect", "db", healthy(), None, true),
+    ];
+    for (state, subject, source, why, expected) in cases {
+        let judged = is_judged(state, subject, &[source], &[repository(why)]);
+        assert_eq!(judged, expected, "{state} of {subject}, {why:?}");
+    }
 }

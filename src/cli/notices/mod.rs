@@ -14,7 +14,7 @@ use crate::config::{Notify, Severity};
 use crate::event::{Activity, Event, Phase, Status};
 use crate::monitor::{Cancel, Monitor};
 use crate::notice::{Delivery, Ledger, Notice, OF_EVENTS};
-use crate::status::judge;
+use crate::status::{is_judged, judge};
 use crate::store::Pacing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -130,10 +130,8 @@ fn is_told(event: &Event) -> bool {
     match event.activity {
         Activity::Restore => true,
         Activity::Drill => is_end && event.details != INTERRUPTED,
-        Activity::Check => {
-            event.status == Status::Error && event.details != INTERRUPTED
-                || event.details.starts_with(WHOLE)
-        }
+        // One that could not look says nothing; damage that it met before it was stopped counts.
+        Activity::Check => event.verified == Some(false) || event.details.starts_with(WHOLE),
         // A capture into a bucket is its job's.
         Activity::Mirror | Activity::Upload => {
             is_end && event.details != INTERRUPTED && event.subject.source.is_none()
@@ -321,7 +319,11 @@ impl Notices<'_> {
             Notice::of(finding, of.map(|newest| newest.id.clone()))
         });
         let notices: Vec<Notice> = notices.collect();
-        let of_status = |open: &Notice| !OF_EVENTS.contains(&open.condition.as_str());
+        let of_status = |open: &Notice| {
+            let (sources, repositories) = (&gathered.sources, &gathered.repositories);
+            !OF_EVENTS.contains(&open.condition.as_str())
+                && is_judged(&open.condition, &open.subject, sources, repositories)
+        };
         self.change(|ledger, targets, now| ledger.observe(notices, &of_status, targets, now))?;
         self.deliver()
     }

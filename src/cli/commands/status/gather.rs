@@ -149,6 +149,7 @@ fn of_jobs(
                 wants_read_back: job.verify == Verify::ReadBack,
                 drill_every: job.drill.as_ref().and_then(|drill| every(&drill.schedule)),
                 missing_days: missing_days(&own, &identity, every(&job.schedule), &zone, now),
+                is_partial: own.len() < job.repositories.len(),
                 ..of_source(&own, &identity, now)
             };
             let newest = facts.newest.as_ref().map(|newest| newest.taken);
