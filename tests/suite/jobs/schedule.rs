@@ -40,8 +40,23 @@ fn units(world: &TestEnvironment, directory: &str) -> Vec<String> {
 fn timers_for_systemd_pass_its_own_check_and_hold_no_secret() {
     let world = with_jobs(DRILL);
     let install = [
-        "schedule", "install", "systemd", "--run-as", "root", "--dir", "units",
+        "schedule",
+        "install",
+        "systemd",
+        "--run-as",
+        "root",
+        "--dir",
+        "units",
+        "--cache-dir",
+        "jobs-cache",
     ];
+    let own_cache = &install[..7];
+    let refused = world.run(own_cache).expect(2);
+    assert!(
+        refused.stderr.contains("give --cache-dir"),
+        "{}",
+        refused.stderr
+    );
     let dry = world
         .run(&[&install[..], &["--dry-run"]].concat())
         .expect(5);
@@ -76,7 +91,9 @@ fn timers_for_systemd_pass_its_own_check_and_hold_no_secret() {
     let read = |name: &str| fs::read_to_string(world.path("units").join(name)).unwrap();
     let service = read("icecore-portal-nightly.service");
     let backup = format!("ReadWritePaths=-{}\n", world.path("backup").display());
+    let cache = format!(" --cache-dir {} ", world.path("jobs-cache").display());
     for part in [
+        &cache,
         " run nightly --trigger schedule\n",
         "TimeoutStartSec=2520s\n",
         "NoNewPrivileges=yes\n",
@@ -251,7 +268,15 @@ fn a_table_for_cron_says_what_cron_cannot() {
         printed.stderr
     );
     let install = [
-        "schedule", "install", "cron", "--dir", "cron.d", "--run-as", "backup",
+        "schedule",
+        "install",
+        "cron",
+        "--dir",
+        "cron.d",
+        "--run-as",
+        "backup",
+        "--cache-dir",
+        "jobs-cache",
     ];
     let refused = world.run(&install).expect(11);
     assert!(

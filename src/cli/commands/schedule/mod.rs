@@ -8,6 +8,7 @@ mod kubernetes;
 mod systemd;
 
 use crate::cli::commands::daemon::tasks::{Kind, TaskName, scheduled};
+use crate::cli::commands::snapshot::capture::user_name;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
@@ -233,7 +234,11 @@ fn files(
         return Ok((Vec::new(), Vec::new()));
     }
     let is_chosen = invocation.global.cache_dir.is_some();
-    if let (Some(user), false) = (&arguments.run_as, is_chosen) {
+    let another = arguments
+        .run_as
+        .as_ref()
+        .filter(|user| **user != user_name());
+    if let (Some(user), false) = (another, is_chosen) {
         let message = format!("{user} cannot use the cache of who installs this");
         return Err(CommandError::usage(message).hint(
             "give --cache-dir, a directory of that user, and use the same for icecore status",
@@ -243,6 +248,7 @@ fn files(
         CommandError::usage("there is nowhere to remember what jobs did")
             .hint("set HOME, or give --cache-dir")
     })?;
+    let cache = std::path::absolute(cache).map_err(CommandError::failed)?;
     let program = std::env::current_exe().map_err(CommandError::failed)?;
     let is_root = rustix::process::geteuid().is_root();
     let mut plan = Plan {
