@@ -7,6 +7,7 @@ mod configuration;
 mod copies;
 mod error;
 mod exit_code;
+mod external;
 mod files;
 mod invocation;
 mod kit;

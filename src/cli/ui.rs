@@ -118,6 +118,13 @@ impl Ui {
         }
     }
 
+    /// A line of what came of something, on standard error, also where results are JSON.
+    pub fn state_line(&self, message: &str) {
+        self.clear();
+        self.log(Level::Error, "state", message, &[]);
+        self.stderr_line(&multiline(message));
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         match self.colored {
             true => format!("\x1b[{code}m{text}\x1b[0m"),

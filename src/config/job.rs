@@ -218,16 +218,28 @@ fn restore(value: &Value<'_, '_>) -> Result<RestorePlan, Problem> {
 
 fn health(value: &Value<'_, '_>) -> Result<Health, Problem> {
     let mut table = value.table()?;
-    let http = table.take("http", |value| {
-        value.parsed(|url| match url.starts_with("http://") {
-            true => Ok(url.to_owned()),
-            false => Err(Problem::new("it begins with http://").help(
-                "ask a service behind TLS with a command: [\"curl\", \"-fsS\", \"https://…\"]",
-            )),
-        })
-    });
+    let http =
+        table.take("http", |value| {
+            value.parsed(|url| match url.strip_prefix("http://") {
+                Some(rest) if !rest.starts_with(['/', ':', '?', '#']) && !rest.is_empty() => {
+                    Ok(url.to_owned())
+                }
+                Some(_) => Err(Problem::new("it names no host")
+                    .help("write it like http://127.0.0.1:3000/health")),
+                None => Err(Problem::new("it begins with http://").help(
+                    "ask a service behind TLS with a command: [\"curl\", \"-fsS\", \"https://…\"]",
+                )),
+            })
+        });
     let command = table.take("command", command).unwrap_or_default();
-    let within = table.take("within", |value| value.parsed(parse_duration));
+    let within = table.take("within", |value| {
+        let within: Duration = value.parsed(parse_duration)?;
+        match within.is_zero() {
+            true => Err(Problem::new(format!("{} is no time at all", value.name))
+                .help("write how long it may take to come up, such as 60s")),
+            false => Ok(within),
+        }
+    });
     let given = (table.contains("http"), command.is_empty());
     table.finish();
     match given {

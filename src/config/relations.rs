@@ -2,7 +2,7 @@
 
 use crate::config::nearest::nearest;
 use crate::config::value::{Problem, Table, Value};
-use crate::config::{Config, Job, JobKind};
+use crate::config::{Config, Job, JobKind, RestorePlan};
 use std::collections::BTreeMap;
 
 /// Records every name that leads nowhere and every pair of tables that cannot both be meant.
@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, file: &Table<'_, '_>) {
         );
         pruners(&value, job, config);
         drills(&value, job);
+        restores(&value, job);
     }
     ages(config, file);
 }
@@ -125,6 +126,16 @@ fn drills(table: &Value<'_, '_>, job: &Job) {
             let problem = unknown("source", source, &own.collect::<BTreeMap<_, _>>());
             place.faults.add(place.at.clone(), problem);
         }
+    }
+}
+
+/// A job without sources has nothing that could be brought back.
+fn restores(table: &Value<'_, '_>, job: &Job) {
+    if job.kind == JobKind::Prune && job.restore != RestorePlan::default() {
+        let place = at(table, "restore");
+        let problem = Problem::new("this job takes no snapshots: there is nothing to restore")
+            .help("write restore.stop and the others in the job that captures the sources");
+        place.faults.add(place.at.clone(), problem);
     }
 }
 

@@ -127,6 +127,11 @@ impl SourceKind {
         )
     }
 
+    /// Whether it comes from paths, where it can go back to.
+    pub fn has_origin(&self) -> bool {
+        matches!(self, Self::Sqlite { .. } | Self::Files { .. })
+    }
+
     /// Whether this version captures it.
     pub fn is_captured(&self) -> bool {
         matches!(

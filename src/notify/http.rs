@@ -12,18 +12,25 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// An agent that follows no redirection (the URL's path is a secret that its host alone may see) and
 /// trusts what the system trusts.
 fn agent() -> Agent {
+    configured(ATTEMPT_MAX, true)
+}
+
+/// One that gives up after `within`, and goes through a proxy of the environment or not.
+fn configured(within: Duration, proxied: bool) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
         .build();
-    let config = Agent::config_builder()
-        .timeout_global(Some(ATTEMPT_MAX))
-        .timeout_connect(Some(CONNECT_MAX))
+    let mut config = Agent::config_builder()
+        .timeout_global(Some(within))
+        .timeout_connect(Some(CONNECT_MAX.min(within)))
         .max_redirects(0)
         .http_status_as_error(false)
         .user_agent(concat!("icecore/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .build();
-    config.into()
+        .tls_config(tls);
+    if !proxied {
+        config = config.proxy(None);
+    }
+    config.build().into()
 }
 
 /// Sends a JSON text.
@@ -35,6 +42,14 @@ pub fn post_json(url: &str, body: &str) -> Result<(), SendError> {
 /// Asks for a URL.
 pub fn get(url: &str) -> Result<(), SendError> {
     judge(url, agent().get(url).call())
+}
+
+/// Asks a service of one's own for a URL, and returns the status it answers with. No proxy is between.
+pub fn status(url: &str, within: Duration) -> Result<u16, SendError> {
+    match configured(within, false).get(url).call() {
+        Ok(response) => Ok(response.status().as_u16()),
+        Err(error) => Err(SendError(crate::explain::explain(&error))),
+    }
 }
 
 fn judge<B>(url: &str, answer: Result<Response<B>, ureq::Error>) -> Result<(), SendError> {

@@ -6,7 +6,7 @@ mod http;
 mod mail;
 
 pub use command::run;
-pub use http::{get, post_json};
+pub use http::{get, post_json, status};
 pub use mail::{Letter, Security, send_mail};
 
 use std::time::Duration;

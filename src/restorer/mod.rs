@@ -19,11 +19,14 @@ mod fetch;
 mod finish;
 mod needed;
 mod plan;
+mod reading;
 mod run;
+mod selected;
 mod single;
 mod writer;
 
 pub use error::RestoreError;
 pub use needed::packs_needed;
+pub use reading::{ReadThrough, read_through};
 pub use run::{RestoreOptions, Restored, Selection, Wanted, restore};
 pub use single::{ContentWriter, write_content};

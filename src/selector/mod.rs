@@ -23,6 +23,16 @@ use std::fmt;
 /// it is asked for.
 pub const CONFIG_SCHEME: &str = "config:";
 
+/// How the source of a safety snapshot begins: what was in the place of a restore before it. Like a
+/// kept configuration it is meant by its id, or by a `--source` that begins like this.
+pub const SAFETY_SCHEME: &str = "safety:";
+
+/// Whether a source is of icecore's own making: nothing that `latest` means by itself, nor one whose
+/// age says anything.
+pub fn is_own(source: &str) -> bool {
+    source.starts_with(CONFIG_SCHEME) || source.starts_with(SAFETY_SCHEME)
+}
+
 /// How far a capture time may lie past the store's time before the store's counts, seconds: more
 /// than clocks under NTP differ, less than any bucket of a keep rule.
 pub const SKEW_SECONDS: i64 = 300;

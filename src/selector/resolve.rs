@@ -4,7 +4,7 @@ use crate::env::Timestamp;
 use crate::id::SnapshotId;
 use crate::selector::filter::{Filters, Visibility};
 use crate::selector::moment::{Moment, MomentError};
-use crate::selector::{CONFIG_SCHEME, Flaw, Selector, Summary};
+use crate::selector::{Flaw, SAFETY_SCHEME, Selector, Summary, is_own};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -213,8 +213,13 @@ pub fn resolve<'a>(
 ) -> Result<Resolved<'a>, SelectError> {
     let mut passing = filters.select(snapshots, now, zone);
     passing.sort_by_key(|summary| std::cmp::Reverse((summary.effective_time(now), summary.id)));
-    if filters.sources.is_empty() && !matches!(selector, Selector::Prefix(_)) {
-        passing.retain(|summary| !summary.source.starts_with(CONFIG_SCHEME));
+    if !matches!(selector, Selector::Prefix(_)) {
+        let wanted = |scheme: &str| filters.sources.iter().any(|one| one.starts_with(scheme));
+        let any_config = !filters.sources.is_empty();
+        passing.retain(|summary| match &summary.source {
+            source if source.starts_with(SAFETY_SCHEME) => wanted(SAFETY_SCHEME),
+            source => any_config || !is_own(source),
+        });
     }
     match selector {
         Selector::Prefix(prefix) => by_prefix(prefix, &passing, snapshots, filters, now),

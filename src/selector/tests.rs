@@ -472,3 +472,28 @@ proptest! {
         let _ = text.parse::<TagPattern>();
     }
 }
+
+#[test]
+fn latest_means_no_safety_snapshot_unless_one_is_asked_for() {
+    let (good, mut safety) = (
+        summary(1, "2026-11-18T02:05:00+05:00"),
+        summary(2, "2026-11-19T02:05:00+05:00"),
+    );
+    safety.source = format!("safety:{}", good.source);
+    let all = [good, safety];
+    let latest = |sources: &[&str]| {
+        let filters = Filters {
+            sources: sources.iter().map(|one| (*one).to_owned()).collect(),
+            ..Filters::default()
+        };
+        let selector: Selector = "latest".parse().unwrap();
+        let found = resolve(&selector, &filters, &all, now(), &almaty());
+        found.unwrap().snapshot.id.0[0]
+    };
+    assert_eq!(latest(&[]), 1);
+    assert_eq!(latest(&["app.db"]), 1);
+    assert_eq!(latest(&["safety:sqlite:/srv/data/app.db"]), 2);
+    let by_id: Selector = "0211".parse().unwrap();
+    let found = resolve(&by_id, &Filters::default(), &all, now(), &almaty());
+    assert_eq!(found.unwrap().snapshot.id.0[0], 2);
+}

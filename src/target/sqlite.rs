@@ -110,6 +110,18 @@ pub fn check_replaceable(target: &Path) -> Result<(), ReplaceError> {
     }
 }
 
+/// Brings what a database's companions hold into its file and takes them away, so that whatever gets
+/// its place has nothing stale beside it. Nothing to do where no file is.
+pub fn clear_companions(target: &Path, cancel: &Cancel) -> Result<(), ReplaceError> {
+    let lock = match existing_file(target)? {
+        Some(_) => Some(settle_and_lock(target, cancel)?),
+        None => None,
+    };
+    remove_companions(target)?;
+    drop(lock);
+    Ok(())
+}
+
 fn refuse_in_use(target: &Path) -> Result<(), ReplaceError> {
     match lock_probe(target)? {
         Some(occupant) => Err(in_use(target, occupant)),

@@ -158,6 +158,14 @@ fn golden_messages() {
             "1:27: job.nightly.restore.health.http: it begins with http://; ask a service behind TLS with a command: [\"curl\", \"-fsS\", \"https://…\"]",
         ),
         (
+            "restore.health = { http = \"http://:3000/health\" }",
+            "1:27: job.nightly.restore.health.http: it names no host; write it like http://127.0.0.1:3000/health",
+        ),
+        (
+            "restore.health = { command = [\"true\"], within = \"0s\" }",
+            "1:49: job.nightly.restore.health.within is no time at all; write how long it may take to come up, such as 60s",
+        ),
+        (
             "check = { every = \"1d\", read_data = \"8/7\" }",
             "1:37: job.nightly.check.read_data: \"8/7\" is no share of the data; write it like 1/7, 5% or 10G",
         ),

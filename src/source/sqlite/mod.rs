@@ -221,6 +221,13 @@ pub fn is_companion(path: &Path) -> bool {
     })
 }
 
+/// The companions of a database that are there.
+pub fn companions(path: &Path) -> Vec<PathBuf> {
+    let all = COMPANION_SUFFIXES.map(|suffix| companion(path, suffix));
+    let there = all.into_iter().filter(|path| path.is_file());
+    there.collect()
+}
+
 /// `path` with a companion's suffix.
 pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -327,6 +327,29 @@ impl TargetRoot {
         self.rename(&directory, &temporary, path)
     }
 
+    /// Takes an entry away that is still as `entry` says: a directory that is empty, anything else
+    /// that looks the same. `false`: it is not, and stays. One that is gone already counts as taken
+    /// away.
+    pub fn remove(&self, path: &TargetPath, entry: &Entry) -> TargetResult<bool> {
+        let fail = |errno| failed("remove", self.shown(path), errno);
+        let directory = match self.jail.directory(path.parent()) {
+            Err(Errno::NOENT) => return Ok(true),
+            other => other.map_err(fail)?,
+        };
+        let name = path.c_name();
+        let flags = match entry.kind {
+            EntryKind::Directory => AtFlags::REMOVEDIR,
+            _ if look(&directory, &name).map_err(fail)?.is_none() => return Ok(true),
+            _ if !place::is_same(&directory, &name, entry).map_err(fail)? => return Ok(false),
+            _ => AtFlags::empty(),
+        };
+        match rustix::fs::unlinkat(&directory, &name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(false),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
     /// Makes everything below the target durable.
     pub fn sync(&self) -> TargetResult<()> {
         rustix::fs::syncfs(self.jail.root())

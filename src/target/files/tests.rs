@@ -411,3 +411,44 @@ fn deep_directories_are_reached() {
         root.finish_directory(directory, &entry).unwrap();
     }
 }
+
+#[test]
+fn only_what_is_as_it_was_is_removed() {
+    let bench = Bench::new();
+    let root = bench.open(Overwrite::IfDifferent);
+    let place = |name: &str| bench.target().join(name);
+    fs::create_dir_all(place("dir/full")).unwrap();
+    fs::write(place("dir/full/new"), b"new").unwrap();
+    for name in ["dir/same", "dir/changed"] {
+        fs::write(place(name), b"12345").unwrap();
+    }
+    let modified = fs::metadata(place("dir/same")).unwrap().modified().unwrap();
+    let remembered = |name: &str, kind| Entry {
+        metadata: Metadata {
+            modified: modified.into(),
+            ..Metadata::default()
+        },
+        ..entry(name.as_bytes(), kind, 0o644)
+    };
+    fs::write(place("dir/changed"), b"123456").unwrap();
+    let file = EntryKind::File { size: 5 };
+    for (name, kind, removed) in [
+        ("dir/same", file.clone(), true),
+        ("dir/same", file.clone(), true),
+        ("dir/changed", file.clone(), false),
+        ("gone/with/its/parents", file, true),
+        ("dir/full", EntryKind::Directory, false),
+        ("dir", EntryKind::Directory, false),
+    ] {
+        let entry = remembered(name, kind);
+        assert_eq!(root.remove(&path(name), &entry).unwrap(), removed, "{name}");
+    }
+    assert!(!place("dir/same").exists() && place("dir/changed").exists());
+    fs::remove_file(place("dir/full/new")).unwrap();
+    let directory = remembered("dir/full", EntryKind::Directory);
+    assert!(root.remove(&path("dir/full"), &directory).unwrap());
+    symlink(bench.base.join("outside"), place("dir/link")).unwrap();
+    let through = remembered("victim", EntryKind::File { size: 8 });
+    root.remove(&path("dir/link/victim"), &through).unwrap_err();
+    bench.assert_outside_is_untouched();
+}

@@ -3,6 +3,7 @@
 
 mod flags;
 mod in_place;
+mod origin;
 mod proven;
 
 use crate::cli::{TestEnvironment, tree};
@@ -32,7 +33,13 @@ fn summary_of(world: &TestEnvironment, arguments: &[&str]) -> Value {
 
 /// The packs there are.
 fn packs(world: &TestEnvironment) -> BTreeSet<PathBuf> {
-    let found = tree(&world.path("repo/packs")).into_iter();
+    packs_in(world, "repo")
+}
+
+/// The packs of a repository.
+fn packs_in(world: &TestEnvironment, repository: &str) -> BTreeSet<PathBuf> {
+    let packs = world.path(repository).join("packs");
+    let found = tree(&packs).into_iter();
     found.map(|(path, _)| path).collect()
 }
 

@@ -6,10 +6,11 @@ use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
 use crate::cli::text;
-use crate::config::{Config, Job, Override, RestorePlan};
+use crate::config::{Config, Job, Override};
 use crate::schedule::Schedule;
 use jiff::tz::TimeZone;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// What a job's schedule is read in.
 pub fn zone_of(invocation: &Invocation, config: &Config, job: &Job) -> TimeZone {
@@ -33,7 +34,6 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
             remarks.push(format!("source.{name}: no job captures it"));
         }
     }
-    remarks.extend(not_done(config));
     for (name, job) in &config.jobs {
         if job.keep.is_none() {
             remarks.push(format!("job.{name}: no keep: nothing is ever forgotten"));
@@ -48,7 +48,7 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
                  sources is none of these"
             ));
         }
-        if job.repositories.len() < 2 {
+        if has_one_copy(config, job) {
             remarks.push(format!(
                 "job.{name}: one copy only; 3-2-1 wants a second place"
             ));
@@ -57,19 +57,14 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
     remarks
 }
 
-/// What the file asks for and this version does not do.
-pub fn not_done(config: &Config) -> Vec<String> {
-    let mut not_done = Vec::new();
-    let mut say = |key: &str, what: &str| {
-        not_done.push(format!("{key}: this version of icecore does not {what}"));
-    };
-    for (name, job) in &config.jobs {
-        if job.restore != RestorePlan::default() {
-            let what = "stop and start services around a restore; do that by hand";
-            say(&format!("job.{name}.restore"), what);
-        }
-    }
-    not_done
+/// Whether a source of the job goes to one repository only, by all jobs together.
+fn has_one_copy(config: &Config, job: &Job) -> bool {
+    job.sources.iter().any(|source| {
+        let jobs = config.jobs.values();
+        let capturing = jobs.filter(|other| other.sources.contains(source));
+        let places: BTreeSet<&String> = capturing.flat_map(|one| &one.repositories).collect();
+        places.len() < 2
+    })
 }
 
 /// Variables of the environment that change what the file says.

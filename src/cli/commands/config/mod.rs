@@ -9,7 +9,7 @@ use crate::cli::arguments::global::DryRunArgument;
 use crate::cli::error::CommandResult;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::Report;
-pub use look::{not_done, zone_of};
+pub use look::zone_of;
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;

@@ -171,9 +171,6 @@ fn configuration(
                 let path = configuration.resolved(file);
                 host::look_at_mode(&mut own, &path, host::Secrecy::Unread);
             }
-            for key in crate::cli::commands::config::not_done(&configuration.config) {
-                own.attention("keys", key, "icecore config check");
-            }
             Some(configuration)
         }
         Ok(None) => {

@@ -2,23 +2,19 @@
 
 use crate::cli::commands::drill::Attempt;
 use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::external::run_to_end;
 use crate::cli::invocation::Invocation;
 use crate::cli::text;
 use crate::repository::{Reader, Repository};
 use crate::restorer::{RestoreOptions, Restored, Selection, restore};
-use crate::source::stream::hide_secrets;
 use crate::target::sqlite::{Answer, try_out};
 use crate::units::{bytes, count};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Where a drill's command finds what was restored.
 const DIRECTORY_VARIABLE: &str = "ICECORE_DRILL_DIR";
-
-/// How often a command that runs is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What came of a drill.
 #[derive(Default)]
@@ -105,7 +101,10 @@ pub(super) fn try_snapshot(
         .extend(lost.map(|(path, why)| format!("{}: {why}", text::path(path))));
     trial.phase("databases", |trial| ask(&restored, attempt, trial));
     if !command.is_empty() && trial.failures.is_empty() {
-        let ended = trial.phase("command", |_| run_command(invocation, command, target));
+        let ended = trial.phase("command", |_| {
+            let directory = (DIRECTORY_VARIABLE.into(), target.into());
+            run_to_end(command, Some(target), &[directory], &invocation.cancel)
+        });
         match ended {
             Ok(()) => trial.ran_command = true,
             Err(error) => trial.failures.push(error.message()),
@@ -169,36 +168,5 @@ fn ask(restored: &Restored, attempt: &Attempt<'_>, trial: &mut Trial) {
         trial
             .failures
             .push("there is no database to be asked".to_owned());
-    }
-}
-
-fn run_command(invocation: &Invocation, words: &[OsString], target: &Path) -> CommandResult<()> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Ok(());
-    };
-    let name = program.to_string_lossy().into_owned();
-    let failed = |problem: String| CommandError::failed(format!("command {name} {problem}"));
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .current_dir(target)
-        .env(DIRECTORY_VARIABLE, target)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    hide_secrets(&mut command);
-    let started = command.spawn();
-    let mut child = started.map_err(|error| failed(format!("cannot be started: {error}")))?;
-    loop {
-        let status = child.try_wait();
-        match status.map_err(|error| failed(format!("was lost: {error}")))? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(failed(format!("ended with {status}"))),
-            None => std::thread::sleep(LOOK),
-        }
-        if invocation.cancel.is_cancelled() {
-            let _gone = child.kill();
-            let _reaped = child.wait();
-            return Err(crate::monitor::Interrupted.into());
-        }
     }
 }

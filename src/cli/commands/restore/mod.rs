@@ -1,5 +1,6 @@
 //! `restore`: bring a snapshot back. Without a target it shows the plan and what to type.
 
+mod act;
 mod chosen;
 mod fallback;
 mod place;
@@ -7,7 +8,6 @@ mod screen;
 mod thaw;
 
 use crate::cli::arguments::selection::SelectionArguments;
-use crate::cli::commands::domain::confirm;
 use crate::cli::commands::ls::clean;
 use crate::cli::error::{CommandError, CommandResult, ErrorKind};
 use crate::cli::exit_code::Exit;
@@ -32,17 +32,28 @@ use thaw::{Frozen, ThawSpeed};
 /// Options of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArguments {
-    /// The snapshot: an id, latest, latest~1, @TIME; and what in it after a colon
-    #[arg(value_name = "SNAP[:PATH]")]
-    snapshot: SnapshotPath,
+    /// The snapshot: an id, latest, latest~1, @TIME; and what in it after a colon. Without one, with
+    /// --job and --to-origin, the newest of each source of that job
+    #[arg(value_name = "SNAP[:PATH]", required_unless_present = "job")]
+    snapshot: Option<SnapshotPath>,
 
     /// Where to: a directory for a tree, a path for a single file or database
     #[arg(long, value_name = "PATH", conflicts_with = "to_origin")]
     target: Option<PathBuf>,
 
-    /// To where it was captured from, replacing what is there
+    /// To where it was captured from, as one act: verify, keep what is there, stop, restore, start, ask
+    ///
+    /// All that is needed is read and verified before anything is touched. What is there is kept as a
+    /// safety snapshot in the same repository, held for 7 days; what the job's restore.stop names is
+    /// stopped, the origin replaced, restore.start run, restore.health asked. A tree becomes what the
+    /// snapshot has: what else is there goes if the safety snapshot has it, and stays if snapshots of
+    /// the source leave it out. The end says how to undo it; a failure in which state things are.
     #[arg(long)]
     to_origin: bool,
+
+    /// With --to-origin: do not keep what is there; it is lost, and nothing can be undone
+    #[arg(long, requires = "to_origin")]
+    no_safety_snapshot: bool,
 
     /// Only what matches: a glob of a name, or with a slash of a path inside the snapshot
     #[arg(long, value_name = "GLOB")]
@@ -148,10 +159,26 @@ impl From<DatabaseCheck> for Check {
 
 /// Restores.
 pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResult<Report> {
+    match (&arguments.snapshot, arguments.to_origin) {
+        (_, true) => act::run(invocation, arguments),
+        (Some(wanted), false) => to_target(invocation, arguments, wanted),
+        (None, false) => Err(CommandError::usage(
+            "a job is restored to its origin, and a snapshot anywhere",
+        )
+        .hint("add --to-origin, with --dry-run to see the plan")
+        .hint("or name a snapshot: icecore restore latest --job JOB --target PATH")),
+    }
+}
+
+/// Restores a snapshot to where the user wants it.
+fn to_target(
+    invocation: &Invocation,
+    arguments: &RestoreArguments,
+    wanted: &SnapshotPath,
+) -> CommandResult<Report> {
     let copies = invocation.open_copies(Some(Need::Read), "restore")?;
     let open = &copies.first;
     let set = invocation.list_snapshots(&open.repository)?;
-    let wanted = &arguments.snapshot;
     let snapshot = invocation.resolve_path(&set, wanted, &arguments.selection, "restore")?;
     let index = invocation.open_index(&open.repository)?;
     let others = copies.other_readers();
@@ -165,6 +192,7 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         arguments,
         reader: &reader,
         path: &path,
+        in_place: arguments.in_place,
     };
     let chosen = match Chosen::new(invocation, &reader, snapshot, &path, arguments) {
         // Not even the entry can be read: all of it is taken from an older snapshot.
@@ -194,16 +222,6 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
         report.summary.extend(cold);
         return Ok(report);
     }
-    if arguments.to_origin && !arguments.yes && !arguments.force {
-        let host = &snapshot.label.host;
-        let consequence = format!(
-            "This replaces {} with {} of {}.",
-            screen::targets(&places),
-            snapshot.id.short(),
-            invocation.moment(snapshot.label.captured)
-        );
-        confirm(&consequence, &text::line(host))?;
-    }
     match (frozen, arguments.thaw) {
         // Another copy may give at once what is cold here.
         (Some(_), None) if copies.has_others() => {}
@@ -219,7 +237,7 @@ pub fn run(invocation: &Invocation, arguments: &RestoreArguments) -> CommandResu
     let repository = &open.repository;
     let act = invocation.begin(repository, Activity::Restore, subject, Duty::Warn)?;
     let all = || {
-        let mut restored = task.all(snapshot, chosen, &places)?;
+        let mut restored = task.all(snapshot, chosen.as_ref(), &places)?;
         let fallbacks = match arguments.fallback && !restored.damaged.is_empty() {
             true => fallback::restore_older(&task, &set, snapshot, &mut restored)?,
             false => Vec::new(),
@@ -261,12 +279,15 @@ fn destination(arguments: &RestoreArguments) -> String {
 }
 
 /// What is to be done, from whichever snapshot.
+#[derive(Clone, Copy)]
 struct Task<'t> {
     invocation: &'t Invocation,
     arguments: &'t RestoreArguments,
     reader: &'t Reader<'t>,
     /// The path inside the snapshot that is wanted; empty for all.
     path: &'t [u8],
+    /// Whether what is there is compared piece by piece.
+    in_place: bool,
 }
 
 impl Task<'_> {
@@ -293,12 +314,12 @@ impl Task<'_> {
     fn all(
         &self,
         snapshot: &Snapshot,
-        chosen: CommandResult<Chosen>,
+        chosen: Result<&Chosen, &CommandError>,
         places: &[Place],
     ) -> CommandResult<Restored> {
         let mut restored = Restored::default();
         for place in places {
-            let one = match &chosen {
+            let one = match chosen {
                 Ok(chosen) => self.one(snapshot, place, &|path, is_directory| {
                     chosen.is_wanted(path, is_directory)
                 }),
@@ -325,7 +346,7 @@ impl Task<'_> {
     ) -> CommandResult<Restored> {
         let (invocation, arguments) = (self.invocation, self.arguments);
         let replaces =
-            arguments.overwrite || arguments.force || arguments.to_origin || arguments.in_place;
+            arguments.overwrite || arguments.force || arguments.to_origin || self.in_place;
         let options = RestoreOptions {
             target: TargetOptions {
                 overwrite: match replaces {
@@ -337,7 +358,7 @@ impl Task<'_> {
             workers: invocation.workers(),
             below: place.below.clone(),
             strip: arguments.strip,
-            in_place: arguments.in_place,
+            in_place: self.in_place,
             verify: arguments.verify,
             accept_damage: arguments.accept_damage,
             check: arguments.database_check.into(),

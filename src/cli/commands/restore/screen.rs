@@ -79,6 +79,13 @@ pub struct Result<'r> {
 pub fn show(invocation: &Invocation, result: &Result<'_>) -> Report {
     let restored = result.restored;
     invocation.output.say(&summary_line(result));
+    tell(invocation, result);
+    Report::with(summary(result)).exit(exit(restored))
+}
+
+/// What went wrong, and what could not be made as it was.
+pub fn tell(invocation: &Invocation, result: &Result<'_>) {
+    let restored = result.restored;
     tell_damage(invocation, result);
     tell_unproven(invocation, restored);
     for warning in restored.warnings.iter().take(SHOWN_MAX) {
@@ -89,7 +96,6 @@ pub fn show(invocation: &Invocation, result: &Result<'_>) -> Report {
         let more = restored.warnings.len() - SHOWN_MAX;
         invocation.ui.warn(&format!("and {more} more of this kind"));
     }
-    Report::with(summary(result)).exit(exit(restored))
 }
 
 fn summary_line(result: &Result<'_>) -> String {
@@ -137,7 +143,8 @@ fn summary_line(result: &Result<'_>) -> String {
     parts.join("   ")
 }
 
-fn summary(result: &Result<'_>) -> Value {
+/// For scripts.
+pub fn summary(result: &Result<'_>) -> Value {
     let restored = result.restored;
     let items = |items: &[(Vec<u8>, String)]| {
         let described = items
@@ -180,7 +187,8 @@ fn summary(result: &Result<'_>) -> Value {
     })
 }
 
-fn proof(report: &ReplacementReport) -> Vec<String> {
+/// What was proven of a database, for a line.
+pub fn proof(report: &ReplacementReport) -> Vec<String> {
     let proof = &report.proof;
     let mut parts = Vec::new();
     let check = proof.check.name().unwrap_or("the database");

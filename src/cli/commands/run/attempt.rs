@@ -274,6 +274,7 @@ fn capture_into(
         captured: run.captured,
         parent: Parent::Newest,
         planned_all,
+        is_told: true,
     };
     let index = into.invocation.open_stale_index(&into.open.repository);
     let started = Instant::now();

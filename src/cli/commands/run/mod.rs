@@ -28,7 +28,7 @@ use clap::Args;
 use record::prefix;
 pub use record::{LATE_MAX, Ran, Records};
 use serde_json::{Value, json};
-pub use sources::{identities, plans};
+pub use sources::{exclusions, identities, plans};
 pub use space::Space;
 use std::time::{Duration, Instant};
 

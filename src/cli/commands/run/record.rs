@@ -75,6 +75,12 @@ impl Records {
         Ok(records)
     }
 
+    /// Where the records of restores to the origin lie, of whatever configuration or none: whoever
+    /// restores may have no configuration yet. `None` where there is nowhere to remember anything.
+    pub fn of_restores(invocation: &Invocation) -> Option<PathBuf> {
+        Some(invocation.cache_root()?.join("jobs").join("restores"))
+    }
+
     /// Takes a job for oneself.
     pub fn claim(&self, job: &str) -> CommandResult<Claim> {
         self.claim_own(

@@ -62,27 +62,12 @@ fn plan_of<'i>(
         SourceKind::Sqlite { path, compact } => {
             plan::database(&configuration.resolved(path), *compact)
         }
-        SourceKind::Files {
-            paths,
-            exclude,
-            exclude_if_present,
-            exclude_caches,
-            one_file_system,
-        } => {
+        SourceKind::Files { paths, .. } => {
             let paths: Vec<_> = paths
                 .iter()
                 .map(|path| configuration.resolved(path))
                 .collect();
-            let globs = exclude.iter();
-            let exclusions = Exclusions {
-                files: Vec::new(),
-                globs: globs
-                    .map(|exclude| (exclude.glob.clone(), exclude.reason.clone()))
-                    .collect(),
-                if_present: exclude_if_present.iter().map(OsString::from).collect(),
-                caches: *exclude_caches,
-                one_file_system: *one_file_system,
-            };
+            let exclusions = exclusions(&source.kind).unwrap_or_default();
             plan::files(invocation, &paths, &exclusions)
         }
         SourceKind::Command { command, file } => {
@@ -103,6 +88,30 @@ fn plan_of<'i>(
         ))
         .hint("save what its own dump prints: a source of type \"command\"")),
     }
+}
+
+/// What a source of files leaves out; `None` for one of another kind.
+pub fn exclusions(kind: &SourceKind) -> Option<Exclusions> {
+    let SourceKind::Files {
+        exclude,
+        exclude_if_present,
+        exclude_caches,
+        one_file_system,
+        ..
+    } = kind
+    else {
+        return None;
+    };
+    let globs = exclude.iter();
+    Some(Exclusions {
+        files: Vec::new(),
+        globs: globs
+            .map(|exclude| (exclude.glob.clone(), exclude.reason.clone()))
+            .collect(),
+        if_present: exclude_if_present.iter().map(OsString::from).collect(),
+        caches: *exclude_caches,
+        one_file_system: *one_file_system,
+    })
 }
 
 /// The identities that a job's sources have as snapshots, each with its name in the file; also of

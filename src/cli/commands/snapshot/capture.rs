@@ -35,6 +35,8 @@ pub struct Common {
     pub parent: Parent,
     /// Whether every source that was asked for is among the plans.
     pub planned_all: bool,
+    /// Whether what was taken is told by itself, or by whoever asked for it.
+    pub is_told: bool,
 }
 
 /// One source's outcome.
@@ -82,7 +84,9 @@ pub fn capture(
         let acts = begin(invocation, open, common, plan)?;
         let result = take(invocation, &mut run, &request, plan);
         end(invocation, open, &acts, &result);
-        show(invocation, &plan.source, &result);
+        if common.is_told {
+            show(invocation, &plan.source, &result);
+        }
         let stop = matches!(&result, Err(error) if error.kind == ErrorKind::Interrupted);
         outcomes.push(Outcome {
             source: plan.source.clone(),

@@ -137,6 +137,7 @@ pub fn run(invocation: &Invocation, arguments: &SnapshotArguments) -> CommandRes
         captured: moment,
         parent: parent(invocation, &open, arguments.parent.as_deref())?,
         planned_all: true,
+        is_told: true,
     };
     warn_same_disk(invocation, &open, &plans);
     let index = invocation.open_stale_index(&open.repository);

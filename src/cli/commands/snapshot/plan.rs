@@ -261,6 +261,17 @@ pub fn files<'i>(
     })
 }
 
+/// Files as they are, databases too, with what lies beside them: right only for what nothing has open.
+pub fn raw_files<'i>(invocation: &'i Invocation, paths: &[PathBuf]) -> CommandResult<Plan<'i>> {
+    let mut plan = files(invocation, paths, &Exclusions::default())?;
+    let (clock, paths) = (&invocation.clock, plan.paths.clone());
+    plan.open = Box::new(move || {
+        let source = FilesSource::new(&paths, Arc::clone(clock))?;
+        Ok(Box::new(source) as Box<dyn Source>)
+    });
+    Ok(plan)
+}
+
 /// What is left out: as asked for, and the repository itself, which would grow for ever.
 fn rules(
     invocation: &Invocation,

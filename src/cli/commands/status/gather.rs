@@ -13,7 +13,7 @@ use crate::env::Timestamp;
 use crate::format::snapshot::Totals;
 use crate::repository::Need;
 use crate::schedule::Schedule;
-use crate::selector::{CONFIG_SCHEME, Summary};
+use crate::selector::{Summary, is_own};
 use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,7 @@ fn of_repository(invocation: &Invocation, max_age: Option<Duration>) -> CommandR
         .iter()
         .map(|(s, ..)| s.source.clone())
         .collect();
-    names.retain(|name| !name.starts_with(CONFIG_SCHEME));
+    names.retain(|name| !is_own(name));
     names.sort();
     names.dedup();
     let now = invocation.now();
