@@ -3,6 +3,7 @@
 use super::{configure, world};
 use crate::cli::TestEnvironment;
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn mistakes_are_told_with_their_places() {
@@ -184,4 +185,25 @@ fn variables_of_older_scripts_count_before_the_file_or_say_why_not() {
         world.run(&made).expect(0).summary()["cipher"],
         "aes-256-gcm"
     );
+}
+
+/// The files of `examples/` are what people copy: each is valid, and nothing about it needs attention.
+#[test]
+fn the_examples_are_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut checked = 0;
+    for example in fs::read_dir(examples).unwrap() {
+        let file = example.unwrap().path().join("icecore.toml");
+        let name = file.to_str().unwrap();
+        let world = TestEnvironment::bare();
+        let told = world.run(&["config", "check", "-c", name, "--json"]);
+        let summary = told.expect(0).summary();
+        assert_eq!(
+            summary["remarks"].as_array().map(Vec::len),
+            Some(0),
+            "{summary}"
+        );
+        checked += 1;
+    }
+    assert!(checked > 0);
 }
