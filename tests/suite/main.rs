@@ -17,6 +17,7 @@ mod spool;
 mod stolen_host;
 mod support;
 mod terminal;
+mod thirty_days;
 mod tidy;
 mod tour;
 mod vectors;

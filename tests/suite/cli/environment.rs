@@ -174,7 +174,8 @@ impl TestEnvironment {
     }
 }
 
-fn finished(output: std::process::Output) -> Finished {
+/// What a run left.
+pub fn finished(output: std::process::Output) -> Finished {
     use std::os::unix::process::ExitStatusExt;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let signal = output.status.signal().map_or(-1, |signal| -signal);

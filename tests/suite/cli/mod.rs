@@ -15,4 +15,4 @@ mod screens;
 mod siblings;
 mod snapshots;
 
-pub use environment::{Finished, PASSPHRASE, TestEnvironment, tree};
+pub use environment::{Finished, PASSPHRASE, TestEnvironment, finished, tree};
