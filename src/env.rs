@@ -28,6 +28,18 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
     }
 
+    /// The first moment of a day in a zone; saturates at the ends of the range.
+    pub fn start_of(date: jiff::civil::Date, zone: &jiff::tz::TimeZone) -> Self {
+        let Ok(zoned) = date.to_zoned(zone.clone()) else {
+            return Self(i64::MAX);
+        };
+        let nanoseconds = zoned.timestamp().as_nanosecond();
+        Self(i64::try_from(nanoseconds).unwrap_or(match nanoseconds < 0 {
+            true => i64::MIN,
+            false => i64::MAX,
+        }))
+    }
+
     /// Whole seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000_000)

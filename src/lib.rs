@@ -23,6 +23,7 @@ pub mod notice;
 pub mod notify;
 pub mod planted;
 pub mod schedule;
+pub mod stats;
 pub mod status;
 pub mod units;
 
@@ -30,6 +31,7 @@ pub mod tree;
 
 pub mod compare;
 pub mod copy;
+pub mod cost;
 pub mod diff;
 pub mod forget;
 pub mod mirror;

@@ -1,6 +1,7 @@
 //! The configuration file: where it is found, and what every command takes from it.
 
-use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult, ErrorKind};
+use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
 use crate::cli::place::Place;
 use crate::cli::unlock::{Given, variable};
@@ -304,6 +305,42 @@ impl Invocation {
         };
         let found = found.map(|(name, repository)| (name.clone(), repository.clone()));
         Ok(found.map(|(name, repository)| (configuration, name, repository)))
+    }
+
+    /// Looks at the repository that was given, else at every one of the configuration. Of these, one
+    /// that cannot be looked at is told as not `counted`, and makes it exit code 3; where none could be,
+    /// it is 1.
+    pub fn look_at_each<T>(
+        &self,
+        counted: &str,
+        look: impl Fn(&str, &Self) -> CommandResult<T>,
+    ) -> CommandResult<(Vec<T>, Exit)> {
+        let configuration = match self.global.repo {
+            None => self.configuration()?,
+            Some(_) => None,
+        };
+        let Some(configuration) = configuration else {
+            let name = self.configured()?.map(|(_, name, _)| name);
+            let name = name.as_deref().unwrap_or("repository");
+            return Ok((vec![look(name, self)?], Exit::Done));
+        };
+        let (mut found, mut exit) = (Vec::new(), Exit::Done);
+        for name in configuration.config.repositories.keys() {
+            match look(name, &self.with_repository(name)) {
+                Ok(one) => found.push(one),
+                Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    let warning =
+                        format!("repository {name} is not {counted}: {}", error.message());
+                    self.ui.warn(&warning);
+                    exit = Exit::Partial;
+                }
+            }
+        }
+        if found.is_empty() {
+            exit = Exit::Failed;
+        }
+        Ok((found, exit))
     }
 
     /// The same run of the program as it is about another repository, of the configuration or not: one

@@ -10,7 +10,8 @@ use crate::format::snapshot::Totals;
 use crate::id::{DomainTag, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repository::{CredentialKind, Repository, Snapshot};
-use crate::selector::Summary;
+use crate::selector::{CONFIG_SCHEME, Filters, Summary};
+use crate::stats::Sample;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -169,6 +170,34 @@ impl SnapshotSet {
             let proven = self.proofs.get(&summary.id).copied().unwrap_or_default();
             (summary, &snapshot.label.totals, proven)
         })
+    }
+
+    /// The figures of those visible ones that pass the filters. Configurations are left out: what they
+    /// take is not worth a line.
+    pub fn samples(&self, filters: &Filters, invocation: &Invocation) -> Vec<Sample> {
+        let now = invocation.now();
+        let chosen = filters.select(&self.summaries, now, &invocation.zone);
+        let chosen: HashSet<SnapshotId> = chosen.iter().map(|summary| summary.id).collect();
+        let all = self.summaries.iter().zip(&self.snapshots);
+        let shown = all.filter(|(summary, _)| {
+            chosen.contains(&summary.id) && !summary.source.starts_with(CONFIG_SCHEME)
+        });
+        let samples = shown.map(|(summary, snapshot)| {
+            let totals = &snapshot.label.totals;
+            Sample {
+                source: summary.source.clone(),
+                host: summary.host.clone(),
+                job: summary.job.clone(),
+                taken: summary.effective_time(now),
+                bytes: totals.bytes,
+                bytes_new: totals.bytes_new,
+                bytes_stored: totals.bytes_stored,
+                milliseconds: totals.milliseconds,
+                is_whole: snapshot.label.parent.is_none(),
+                is_good: summary.complete && !summary.suspect,
+            }
+        });
+        samples.collect()
     }
 
     /// The strongest proof of a snapshot.

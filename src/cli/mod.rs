@@ -171,6 +171,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Run(arguments) => commands::run::run(invocation, &arguments),
         Command::Status(arguments) => commands::status::run(invocation, &arguments),
+        Command::Cost(arguments) => commands::cost::run(invocation, &arguments),
         Command::Jobs => commands::jobs::run(invocation),
         Command::Schedule(command) => commands::schedule::run(invocation, &command),
         Command::Daemon(arguments) => commands::daemon::run(invocation, &arguments),

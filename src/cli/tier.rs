@@ -21,6 +21,18 @@ pub struct TierRule {
     after: Duration,
 }
 
+impl TierRule {
+    /// The storage class.
+    pub fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The age from which on.
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+}
+
 /// Reads `STANDARD_IA=90d`.
 pub fn tier_rule(text: &str) -> Result<TierRule, String> {
     let form = || "give a storage class and an age, such as STANDARD_IA=90d".to_owned();

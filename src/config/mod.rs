@@ -10,6 +10,7 @@ mod keep;
 mod nearest;
 mod notify;
 mod overrides;
+mod prices;
 mod relations;
 mod repository;
 mod secret;
@@ -26,6 +27,7 @@ pub use repository::{Credentials, IfAbsent, Lock, LockMode, Repository};
 pub use secret::Secret;
 pub use source::{Exclude, Expectation, Source, SourceKind, WalMode};
 
+use crate::cost::Price;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub struct Config {
     pub notify: BTreeMap<String, Notify>,
     /// What others watch.
     pub observe: Observe,
+    /// What storing costs, by storage class or by a name of one's own.
+    pub prices: BTreeMap<String, Price>,
 }
 
 /// What is written for those who watch.
@@ -122,6 +126,7 @@ fn read(text: &str, faults: &Faults<'_>) -> Option<Config> {
         observe: file
             .take("observe", |value| observe(value.table()?))
             .unwrap_or_default(),
+        prices: tables(&mut file, "prices", prices::read),
     };
     relations::check(&config, &file);
     file.finish();

@@ -5,7 +5,7 @@
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
     let candidates = known.iter().map(|candidate| {
-        let letters: Vec<char> = candidate.chars().collect();
+        let letters: Vec<char> = candidate.to_lowercase().chars().collect();
         (distance(&word, &letters), letters.len(), *candidate)
     });
     let best = candidates.min_by_key(|(distance, ..)| *distance)?;
@@ -43,5 +43,9 @@ mod tests {
         assert_eq!(nearest("kepe", &known), Some("keep"));
         assert_eq!(nearest("compression", &known), None);
         assert_eq!(nearest("", &known), None);
+        assert_eq!(
+            nearest("standart", &["STANDARD", "GLACIER"]),
+            Some("STANDARD")
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 /// Records every name that leads nowhere and every pair of tables that cannot both be meant.
 pub(super) fn check(config: &Config, file: &Table<'_, '_>) {
     same_repositories(config, file);
+    prices(config, file);
     for (name, value) in tables_of(file, "job") {
         let Some(job) = config.jobs.get(&name) else {
             continue;
@@ -86,6 +87,21 @@ fn same_repositories(config: &Config, file: &Table<'_, '_>) {
                 "{name:?} is the same place as {first:?}: it would count as two copies"
             ));
             url.faults.add(url.at.clone(), problem);
+        }
+    }
+}
+
+fn prices(config: &Config, file: &Table<'_, '_>) {
+    let mut known = crate::cost::built_in();
+    known.extend(config.prices.clone());
+    for (name, value) in tables_of(file, "repository") {
+        let repository = config.repositories.get(&name);
+        let price = repository.and_then(|repository| repository.price.as_ref());
+        if let Some(price) = price.filter(|price| !known.contains_key(*price)) {
+            let place = at(&value, "price");
+            place
+                .faults
+                .add(place.at.clone(), unknown("prices", price, &known));
         }
     }
 }

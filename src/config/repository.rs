@@ -30,6 +30,8 @@ pub struct Repository {
     pub spool: Option<u64>,
     /// Bytes a second from it.
     pub limit_download: Option<NonZeroU64>,
+    /// What storing there costs: a name of the price table; the bucket's storage class without.
+    pub price: Option<String>,
 }
 
 /// Access to a bucket.
@@ -124,6 +126,7 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Repository> {
         limit_upload: table.take("limit_upload", rate).and_then(NonZeroU64::new),
         spool: table.take("spool", |value| value.parsed(parse_size)),
         limit_download: table.take("limit_download", rate).and_then(NonZeroU64::new),
+        price: table.take("price", Value::text),
     };
     url.map(|_| repository)
 }

@@ -145,6 +145,20 @@ impl<'v, 't> Value<'v, 't> {
         }
     }
 
+    /// A number from 0, with or without a fraction.
+    pub(super) fn amount(&self) -> Result<f64, Problem> {
+        let read = match self.value {
+            DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().ok(),
+            DeValue::Integer(_) => Some(f64::from(self.count(0)?)),
+            _ => return Err(self.wrong("a number")),
+        };
+        match read.filter(|amount| amount.is_finite() && *amount >= 0.0) {
+            Some(amount) => Ok(amount),
+            None => Err(Problem::new(format!("{} is no amount", self.name))
+                .help("write a number from 0, such as 0.023")),
+        }
+    }
+
     /// Text read by `read`.
     pub(super) fn parsed<T, E: Into<Problem>>(
         &self,

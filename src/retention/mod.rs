@@ -9,7 +9,7 @@ mod decide;
 mod policy;
 
 pub use decide::{Decision, ForgetReason, GroupPlan, KeepReason, Verdict, plan};
-pub use policy::{Period, Policy, PolicyError};
+pub use policy::{Period, Policy, PolicyError, PolicyTextError};
 
 use crate::env::Timestamp;
 use crate::id::{SnapshotId, WriterId};

@@ -5,6 +5,7 @@ use crate::selector::TagPattern;
 use crate::units::Span;
 use jiff::tz::TimeZone;
 use std::fmt;
+use std::str::FromStr;
 
 /// Stretches of time of which one snapshot is kept, the newest complete one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,5 +190,81 @@ impl Policy {
             self.keep_within_yearly,
         ];
         std::array::from_fn(|place| (Period::ALL[place], spans[place]))
+    }
+}
+
+/// A text that is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; write it like daily=14,monthly=12,min=7d, or forever")]
+pub struct PolicyTextError {
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl FromStr for Policy {
+    type Err = PolicyTextError;
+
+    /// The rules of a job's `keep` in one word: `daily=14,weekly=8,within=30d`, or `forever`.
+    fn from_str(text: &str) -> Result<Self, PolicyTextError> {
+        let wrong = |what: String| PolicyTextError { what };
+        let mut policy = Self {
+            keep_forever: text == "forever",
+            ..Self::default()
+        };
+        for rule in text.split(',').filter(|_| text != "forever") {
+            let (name, value) = rule
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{rule:?} is no rule with a value")))?;
+            let count = || {
+                let count = value.parse::<u32>();
+                count.map_err(|_| wrong(format!("{value:?} is no count")))
+            };
+            let span = || {
+                value
+                    .parse::<Span>()
+                    .map_err(|error| wrong(error.to_string()))
+            };
+            match name.trim() {
+                "last" => policy.keep_last = Some(count()?),
+                "hourly" => policy.keep_hourly = Some(count()?),
+                "daily" => policy.keep_daily = Some(count()?),
+                "weekly" => policy.keep_weekly = Some(count()?),
+                "monthly" => policy.keep_monthly = Some(count()?),
+                "yearly" => policy.keep_yearly = Some(count()?),
+                "days" => policy.keep_within = Some(Span::days(count()?)),
+                "within" => policy.keep_within = Some(span()?),
+                "min" => policy.min = Some(span()?),
+                "max" => policy.max = Some(span()?),
+                unknown => return Err(wrong(format!("{unknown:?} is no rule"))),
+            }
+        }
+        policy
+            .validate()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(policy)
+    }
+}
+
+impl fmt::Display for Policy {
+    /// As it is read back; tags, which are not read so, in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.keep_forever {
+            return f.write_str("forever");
+        }
+        let counts = self.counts().into_iter().filter(|(_, count)| *count > 0);
+        let mut rules: Vec<String> = counts
+            .map(|(period, count)| format!("{period}={count}"))
+            .collect();
+        for (period, span) in self.spans() {
+            let name = match period {
+                Period::Each => "within".to_owned(),
+                period => format!("within-{period}"),
+            };
+            rules.extend(span.map(|span| format!("{name}={span}")));
+        }
+        rules.extend(self.min.map(|min| format!("min={min}")));
+        rules.extend(self.max.map(|max| format!("max={max}")));
+        rules.extend(self.keep_tags.iter().map(|tag| format!("[{tag}]")));
+        f.write_str(&rules.join(","))
     }
 }

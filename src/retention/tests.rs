@@ -488,3 +488,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_in_one_word_are_read_back() {
+    for text in [
+        "forever",
+        "daily=14,weekly=8,monthly=12,min=7d",
+        "last=3,hourly=48,yearly=2,within=30d,max=1y",
+    ] {
+        let policy: Policy = text.parse().unwrap();
+        assert_eq!(policy.to_string(), text);
+    }
+    let days: Policy = "days=14".parse().unwrap();
+    assert_eq!(days.to_string(), "within=14d");
+    for (text, part) in [
+        ("", "is no rule with a value"),
+        ("dayly=3", "\"dayly\" is no rule"),
+        ("daily=many", "is no count"),
+        ("min=60d,max=30d", "both cannot hold"),
+        ("daily=0", "is empty"),
+    ] {
+        let error = text.parse::<Policy>().unwrap_err().to_string();
+        assert!(
+            error.contains(part) && error.contains("daily=14"),
+            "{text}: {error}"
+        );
+    }
+}

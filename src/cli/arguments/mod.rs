@@ -49,6 +49,8 @@ pub enum Command {
     Run(commands::run::RunArguments),
     /// Say whether everything is safe: age, verification, drills, runs, space
     Status(commands::status::StatusArguments),
+    /// Estimate what storing costs, month by month, under the keep rules and a price table
+    Cost(commands::cost::CostArguments),
     /// List the jobs: when each ran, and when it runs next
     Jobs,
     /// Run jobs and drills when they are due, until it is stopped
@@ -129,6 +131,7 @@ impl Command {
             Self::Snapshot(_) => "snapshot",
             Self::Run(_) => "run",
             Self::Status(_) => "status",
+            Self::Cost(_) => "cost",
             Self::Jobs => "jobs",
             Self::Daemon(_) => "daemon",
             Self::Schedule(_) => "schedule",

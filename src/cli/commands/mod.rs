@@ -8,6 +8,7 @@ pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod copy;
+pub mod cost;
 pub mod daemon;
 pub mod diff;
 pub mod doctor;

@@ -262,6 +262,34 @@ fn golden_messages() {
             "4:10: notify.x.server: \"localhost\" is no server with a port, such as localhost:25",
         ),
         (
+            "[prices.cold]\nstorage = nan",
+            "2:11: prices.cold.storage is no amount; write a number from 0, such as 0.023",
+        ),
+        (
+            "[prices.cold]\nstorage = -0.5",
+            "2:11: prices.cold.storage is no amount; write a number from 0, such as 0.023",
+        ),
+        (
+            "[prices.cold]\nstorage = \"$0.023\"",
+            "2:11: prices.cold.storage is text, not a number",
+        ),
+        (
+            "[prices.cold]\nput = 0.01",
+            "1:9: prices.cold.storage is missing; write storage = 0.023",
+        ),
+        (
+            "[prices.cold]\nstorage = 0.004\nmin_day = 90",
+            "3:1: unknown key \"min_day\" in [prices.cold]; did you mean \"min_days\"?",
+        ),
+        (
+            "[prices.cold]\nstorage = 0.004\ngb = \"1 TB\"",
+            "3:6: prices.cold.gb is no GB; write \"1 GB\" where the seller counts 1000³ bytes, \"1 GiB\" where it is 1024³",
+        ),
+        (
+            "[repository.c]\nurl = \"/c\"\nprice = \"STANDART\"",
+            "3:9: there is no [prices.STANDART]; did you mean \"STANDARD\"?",
+        ),
+        (
             "[observe]\nprefix = \"9lives\"",
             "2:10: observe.prefix: \"9lives\" cannot begin a metric's name: letters, digits and _, a letter first",
         ),

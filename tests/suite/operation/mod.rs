@@ -2,5 +2,6 @@
 //! What is remembered and told: the audit log, notices, doctor.
 
 mod audit;
+mod cost;
 mod doctor;
 mod notices;

@@ -5,7 +5,7 @@ use crate::cli::commands::run::{LATE_MAX, Records, Space, identities};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
-use crate::cli::listing::Proven;
+use crate::cli::listing::{Proven, SnapshotSet};
 use crate::cli::locks;
 use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
@@ -56,18 +56,35 @@ struct Looked {
     snapshots: Vec<(Summary, Totals, Proven)>,
 }
 
+/// What is done with each repository while it is open and listed. An error makes it count as out of reach.
+pub type Visit<'v> =
+    dyn FnMut(&Invocation, &str, &OpenRepository, &SnapshotSet) -> CommandResult<()> + 'v;
+
 /// Looks at the repositories of the configuration, or at the one that was given.
 pub fn gather(invocation: &Invocation, max_age: Option<Duration>) -> CommandResult<Gathered> {
+    gather_visiting(invocation, max_age, &mut |_, _, _, _| Ok(()))
+}
+
+/// The same, and lets somebody else look too.
+pub fn gather_visiting(
+    invocation: &Invocation,
+    max_age: Option<Duration>,
+    visit: &mut Visit<'_>,
+) -> CommandResult<Gathered> {
     let given = invocation.global.repo.is_some();
     match invocation.configuration()? {
-        Some(configuration) if !given => of_jobs(invocation, &configuration, max_age),
-        _ => of_repository(invocation, max_age),
+        Some(configuration) if !given => of_jobs(invocation, &configuration, max_age, visit),
+        _ => of_repository(invocation, max_age, visit),
     }
 }
 
-fn of_repository(invocation: &Invocation, max_age: Option<Duration>) -> CommandResult<Gathered> {
+fn of_repository(
+    invocation: &Invocation,
+    max_age: Option<Duration>,
+    visit: &mut Visit<'_>,
+) -> CommandResult<Gathered> {
     let open = invocation.open_repository()?;
-    let (looked, facts) = look(invocation, "repository", &open)?;
+    let (looked, facts) = look(invocation, "repository", &open, visit)?;
     let mut names: Vec<String> = looked
         .snapshots
         .iter()
@@ -96,6 +113,7 @@ fn of_jobs(
     invocation: &Invocation,
     configuration: &Configuration,
     max_age: Option<Duration>,
+    visit: &mut Visit<'_>,
 ) -> CommandResult<Gathered> {
     let config = &configuration.config;
     let mut looked = Vec::new();
@@ -103,7 +121,7 @@ fn of_jobs(
     for (name, repository) in &config.repositories {
         let own = invocation.with_repository(name);
         let found = own.open_repository().and_then(|open| {
-            let (looked, mut facts) = look(&own, name, &open)?;
+            let (looked, mut facts) = look(&own, name, &open, visit)?;
             if repository.max_size.is_some() {
                 facts.max_size = repository.max_size;
                 facts.bytes = Space::look(&open)?.bytes;
@@ -175,7 +193,7 @@ fn of_jobs(
 }
 
 /// The time between two runs, as the schedule has it now.
-fn interval(schedule: &Schedule, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
+pub fn interval(schedule: &Schedule, zone: &TimeZone, now: Timestamp) -> Option<Duration> {
     let first = schedule.next(now, zone)?;
     let second = schedule.next(first, zone)?;
     Some(second.since(first))
@@ -314,8 +332,10 @@ fn look(
     invocation: &Invocation,
     name: &str,
     open: &OpenRepository,
+    visit: &mut Visit<'_>,
 ) -> CommandResult<(Looked, RepositoryFacts)> {
     let set = invocation.list_snapshots(&open.repository)?;
+    visit(invocation, name, open, &set)?;
     let visible = set.visible();
     let looked = Looked {
         name: name.to_owned(),
