@@ -9,6 +9,7 @@ mod error;
 mod exit_code;
 mod external;
 mod files;
+mod history;
 mod invocation;
 mod kit;
 mod listing;
@@ -171,6 +172,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Snapshot(arguments) => commands::snapshot::run(invocation, &arguments),
         Command::Run(arguments) => commands::run::run(invocation, &arguments),
         Command::Status(arguments) => commands::status::run(invocation, &arguments),
+        Command::Stats(arguments) => commands::stats::run(invocation, &arguments),
         Command::Cost(arguments) => commands::cost::run(invocation, &arguments),
         Command::Jobs => commands::jobs::run(invocation),
         Command::Schedule(command) => commands::schedule::run(invocation, &command),

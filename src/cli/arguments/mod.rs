@@ -49,6 +49,8 @@ pub enum Command {
     Run(commands::run::RunArguments),
     /// Say whether everything is safe: age, verification, drills, runs, space
     Status(commands::status::StatusArguments),
+    /// Show what was read, new and stored, how fast it grows, how long it took, and how that changes
+    Stats(commands::stats::StatsArguments),
     /// Estimate what storing costs, month by month, under the keep rules and a price table
     Cost(commands::cost::CostArguments),
     /// List the jobs: when each ran, and when it runs next
@@ -131,6 +133,7 @@ impl Command {
             Self::Snapshot(_) => "snapshot",
             Self::Run(_) => "run",
             Self::Status(_) => "status",
+            Self::Stats(_) => "stats",
             Self::Cost(_) => "cost",
             Self::Jobs => "jobs",
             Self::Daemon(_) => "daemon",

@@ -35,5 +35,6 @@ pub mod run;
 pub mod schedule;
 pub mod snapshot;
 pub mod snapshots;
+pub mod stats;
 pub mod status;
 pub mod version;

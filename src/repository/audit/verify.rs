@@ -143,6 +143,16 @@ impl Repository {
         monitor: &dyn Monitor,
         cancel: &Cancel,
     ) -> Result<AuditReport, AuditVerifyError> {
+        Ok(self.read_and_verify_audit(workers, monitor, cancel)?.0)
+    }
+
+    /// As [`Repository::verify_audit`], and hands out the records that are whole, in no order.
+    pub fn read_and_verify_audit(
+        &self,
+        workers: usize,
+        monitor: &dyn Monitor,
+        cancel: &Cancel,
+    ) -> Result<(AuditReport, Vec<AuditEntry>), AuditVerifyError> {
         // Before the listing: what comes meanwhile is not missing.
         let memory = self.audit_memory.as_ref();
         let remembered = memory.map_or_else(|| Ok(BTreeSet::new()), |memory| memory.recall());
@@ -164,7 +174,7 @@ impl Repository {
             }
         }
         monitor.phase("audit", Unit::Items, Some(names.len() as u64));
-        let loaded = self.load_each_audit(&names, workers, monitor, cancel)?;
+        let loaded = self.load_audits(&names, workers, monitor, cancel)?;
         let mut entries = Vec::new();
         for (name, result) in names.iter().zip(loaded) {
             match result {
@@ -186,12 +196,12 @@ impl Repository {
                 monitor.warn(&format!("cannot remember what was verified: {error}"));
             }
         }
-        Ok(report)
+        Ok((report, entries))
     }
 
-    /// Loads records, each a second time before it is called damaged. The error is one of the store
-    /// that blames no object.
-    fn load_each_audit(
+    /// Loads records with `workers` threads, in their order, each a second time before it is called
+    /// damaged. The error is one of the store that blames no object.
+    pub fn load_audits(
         &self,
         names: &[AuditName],
         workers: usize,

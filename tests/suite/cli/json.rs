@@ -144,6 +144,7 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
         (&["restore", "latest", "--source", "data", "--to-origin"], 2),
         (&["status"], 0),
         (&["cost"], 0),
+        (&["stats", "--last", "30d"], 0),
         (&["cost", "--size", "1GB", "--tier", "GLACIER=90d"], 0),
         (&["hold", "list"], 0),
         (&["forget", "--keep-last", "1", "-n"], 0),

@@ -5,3 +5,4 @@ mod audit;
 mod cost;
 mod doctor;
 mod notices;
+mod stats;

@@ -12,7 +12,9 @@ use crate::cli::commands::snapshot::{dry_run, verify};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::{Invocation, OpenRepository};
+use crate::cli::reporting::{Duty, failure};
 use crate::config::{IfAbsent, Job, Verify};
+use crate::event::{Activity, Subject};
 use crate::metrics::{RepositoryRecord, SourceRecord};
 use crate::monitor::Monitor;
 use crate::repository::Need;
@@ -250,6 +252,9 @@ fn capture_into(
             Err(error) => {
                 let error = error.within(&format!("source {source}"));
                 into.invocation.ui.error(&error);
+                if !run.dry_run {
+                    report_unplanned(into, (job_name, job), &source, &error);
+                }
                 done.fail(Exit::Partial, error.message());
                 first_error.get_or_insert(error);
             }
@@ -291,6 +296,26 @@ fn capture_into(
     written.success = done.problems.len() == before;
     done.repositories.insert(into.name.clone(), written);
     Ok(())
+}
+
+/// Reports that a source could not even be looked at: an attempt that failed like any other.
+fn report_unplanned(into: &Opened, (name, job): (&str, &Job), source: &str, error: &CommandError) {
+    let (invocation, repository) = (&into.invocation, &into.open.repository);
+    let configuration = invocation.configuration().ok().flatten();
+    let identities = configuration.map(|configuration| sources::identities(&configuration, job));
+    let mut identities = identities.unwrap_or_default().into_iter();
+    let subject = Subject {
+        source: identities
+            .find(|(own, _)| own == source)
+            .map(|(_, identity)| identity),
+        job: Some(name.to_owned()),
+        location: Some(into.open.place.to_string()),
+        ..Subject::default()
+    };
+    let begun = invocation.begin(repository, Activity::Create, subject, Duty::Miss);
+    if let Ok(act) = begun {
+        act.end(repository, failure(error));
+    }
 }
 
 fn milliseconds(started: Instant) -> u64 {
