@@ -22,6 +22,7 @@ pub mod monitor;
 pub mod notice;
 pub mod notify;
 pub mod planted;
+pub mod report;
 pub mod schedule;
 pub mod stats;
 pub mod status;

@@ -174,6 +174,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Status(arguments) => commands::status::run(invocation, &arguments),
         Command::Stats(arguments) => commands::stats::run(invocation, &arguments),
         Command::Cost(arguments) => commands::cost::run(invocation, &arguments),
+        Command::Report(arguments) => commands::report::run(invocation, &arguments),
         Command::Jobs => commands::jobs::run(invocation),
         Command::Schedule(command) => commands::schedule::run(invocation, &command),
         Command::Daemon(arguments) => commands::daemon::run(invocation, &arguments),

@@ -53,6 +53,8 @@ pub enum Command {
     Stats(commands::stats::StatsArguments),
     /// Estimate what storing costs, month by month, under the keep rules and a price table
     Cost(commands::cost::CostArguments),
+    /// Report a month: retention, runs and gaps, checks, drills, who did what; with a readiness score
+    Report(commands::report::ReportArguments),
     /// List the jobs: when each ran, and when it runs next
     Jobs,
     /// Run jobs and drills when they are due, until it is stopped
@@ -135,6 +137,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Stats(_) => "stats",
             Self::Cost(_) => "cost",
+            Self::Report(_) => "report",
             Self::Jobs => "jobs",
             Self::Daemon(_) => "daemon",
             Self::Schedule(_) => "schedule",

@@ -30,6 +30,7 @@ pub mod overview;
 pub mod prune;
 pub mod recover;
 pub mod repo;
+pub mod report;
 pub mod restore;
 pub mod run;
 pub mod schedule;

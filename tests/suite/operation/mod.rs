@@ -5,4 +5,5 @@ mod audit;
 mod cost;
 mod doctor;
 mod notices;
+mod report;
 mod stats;

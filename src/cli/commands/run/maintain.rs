@@ -68,7 +68,7 @@ fn retain(
 }
 
 /// What a job's rules look at.
-pub(super) fn own(name: &str, job: &Job) -> Filters {
+pub fn own(name: &str, job: &Job) -> Filters {
     Filters {
         jobs: match captures(job) {
             true => vec![name.to_owned()],

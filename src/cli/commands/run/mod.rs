@@ -25,6 +25,7 @@ use crate::schedule::agenda::Trigger;
 use crate::store::Pacing;
 use attempt::{Done, attempt};
 use clap::Args;
+pub use maintain::own;
 use record::prefix;
 pub use record::{LATE_MAX, Ran, Records};
 use serde_json::{Value, json};
