@@ -37,11 +37,13 @@ pub enum Activity {
     Hold,
     /// The configuration that is kept with the repository changes.
     Config,
+    /// A snapshot is written as readable files.
+    Export,
 }
 
 impl Activity {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Encrypt,
         Self::Mirror,
@@ -54,6 +56,7 @@ impl Activity {
         Self::Check,
         Self::Hold,
         Self::Config,
+        Self::Export,
     ];
 
     /// What its events are called, before `_start` and `_complete`.
@@ -71,6 +74,7 @@ impl Activity {
             Self::Check => "check",
             Self::Hold => "hold",
             Self::Config => "config",
+            Self::Export => "export",
         }
     }
 }

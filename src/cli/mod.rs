@@ -190,6 +190,7 @@ fn dispatch(invocation: &Invocation, command: Option<Command>) -> CommandResult<
         Command::Diff(arguments) => commands::diff::run(invocation, &arguments),
         Command::Compare(arguments) => commands::compare::run(invocation, &arguments),
         Command::Mount(arguments) => commands::mount::run(invocation, &arguments),
+        Command::Export(arguments) => commands::export::run(invocation, &arguments),
         Command::Drill(arguments) => commands::drill::run(invocation, &arguments),
         Command::Forget(arguments) => commands::forget::run(invocation, &arguments),
         Command::Cleanup(arguments) => commands::forget::cleanup(invocation, &arguments),

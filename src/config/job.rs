@@ -1,8 +1,9 @@
 //! `[job.NAME]`.
 
+use crate::config::export::{ExportPlan, layout};
 use crate::config::keep::keep;
 use crate::config::value::{Problem, Table, Value};
-use crate::config::{command, zone};
+use crate::config::{command, path, zone};
 use crate::retention::Policy;
 use crate::schedule::Schedule;
 use crate::units::{parse_duration, parse_percent, parse_size};
@@ -44,6 +45,8 @@ pub struct Job {
     pub drill: Option<Drill>,
     /// What is read back, and how often.
     pub check: Option<Check>,
+    /// Where readable files go, of a job that exports.
+    pub export: Option<ExportPlan>,
 }
 
 /// What a job does.
@@ -54,6 +57,8 @@ pub enum JobKind {
     Backup,
     /// Looks after repositories: retention, prune, check.
     Prune,
+    /// Writes the newest snapshots as readable files.
+    Export,
 }
 
 /// What happens after a failure.
@@ -139,17 +144,21 @@ pub struct Check {
 
 pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Job> {
     let kind = table.take("kind", |value| {
-        value.choice(&[("backup", JobKind::Backup), ("prune", JobKind::Prune)])
+        value.choice(&[
+            ("backup", JobKind::Backup),
+            ("prune", JobKind::Prune),
+            ("export", JobKind::Export),
+        ])
     });
     let kind = kind.unwrap_or_default();
     let names = |value: &Value<'_, '_>| value.strict_list(Value::text);
     let sources = match kind {
-        JobKind::Backup => table.require("sources", "[\"db\"]", names),
+        JobKind::Backup | JobKind::Export => table.require("sources", "[\"db\"]", names),
         JobKind::Prune => table.take("sources", names),
     };
     let repositories = table.require("repositories", "[\"local\"]", names);
     let duration = |value: &Value<'_, '_>| value.parsed(parse_duration);
-    Some(Job {
+    let mut job = Job {
         kind,
         enabled: table.take("enabled", Value::boolean).unwrap_or(true),
         sources: sources.unwrap_or_default(),
@@ -158,16 +167,34 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Job> {
         timezone: table.take("timezone", zone),
         timeout: table.take("timeout", duration),
         retry: table.take("retry", retry).unwrap_or_default(),
-        goals: table.take("goals", goals).unwrap_or_default(),
-        verify: table.take("verify", verify).unwrap_or_default(),
-        keep: table.take("keep", keep),
-        prune_by: table
-            .take("prune_by", crate::config::texts)
-            .unwrap_or_default(),
-        restore: table.take("restore", restore).unwrap_or_default(),
-        drill: table.take("drill", drill),
-        check: table.take("check", check),
-    })
+        goals: Goals::default(),
+        verify: Verify::default(),
+        keep: None,
+        prune_by: BTreeMap::new(),
+        restore: RestorePlan::default(),
+        drill: None,
+        check: None,
+        export: None,
+    };
+    if kind == JobKind::Export {
+        // What is for jobs that write to a repository is unknown here, and a mistake.
+        let to = table.require("to", "\"/srv/readable\"", path);
+        let layout = table.take("layout", |value| value.parsed(layout));
+        job.export = to.map(|to| ExportPlan {
+            to,
+            layout: layout.unwrap_or_default(),
+        });
+        return Some(job);
+    }
+    job.goals = table.take("goals", goals).unwrap_or_default();
+    job.verify = table.take("verify", verify).unwrap_or_default();
+    job.keep = table.take("keep", keep);
+    let pruners = table.take("prune_by", crate::config::texts);
+    job.prune_by = pruners.unwrap_or_default();
+    job.restore = table.take("restore", restore).unwrap_or_default();
+    job.drill = table.take("drill", drill);
+    job.check = table.take("check", check);
+    Some(job)
 }
 
 fn schedule(value: &Value<'_, '_>) -> Result<Schedule, Problem> {

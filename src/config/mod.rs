@@ -5,6 +5,7 @@
 //! the nearest name.
 
 mod error;
+mod export;
 mod job;
 mod keep;
 mod nearest;
@@ -20,6 +21,7 @@ mod tests;
 mod value;
 
 pub use error::{ConfigError, ConfigFault};
+pub use export::{ExportPlan, Layout};
 pub use job::{Check, Drill, Goals, Health, Job, JobKind, RestorePlan, Retry, Verify};
 pub use notify::{Mail, MailSecurity, Notify, NotifyKind, Severity};
 pub use overrides::{Override, Overrides, apply as apply_overrides, cipher_of};

@@ -82,6 +82,8 @@ pub enum Command {
     Compare(commands::compare::CompareArguments),
     /// Show snapshots as a read-only file system, until Ctrl-C
     Mount(commands::mount::MountArguments),
+    /// Write snapshots as readable files, by year and month: plaintext
+    Export(commands::export::ExportArguments),
     /// Check that everything is there; with --read-data that it reads back
     #[command(visible_alias = "verify")]
     Check(commands::check::CheckArguments),
@@ -154,6 +156,7 @@ impl Command {
             Self::Compare(_) => "compare",
             Self::Mount(_) => "mount",
             Self::Drill(_) => "drill",
+            Self::Export(_) => "export",
             Self::Forget(_) => "forget",
             Self::Cleanup(_) => "cleanup",
             Self::Prune(_) => "prune",

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod doctor;
 pub mod domain;
 pub mod drill;
+pub mod export;
 pub mod find;
 pub mod forget;
 pub mod hold;

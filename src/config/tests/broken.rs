@@ -186,6 +186,18 @@ fn golden_messages() {
             "1:6: job.b.repositories is missing; write repositories = [\"local\"]",
         ),
         (
+            "[job.b]\nkind = \"export\"\nsources = [\"db\"]\nrepositories = [\"local\"]",
+            "1:6: job.b.to is missing; write to = \"/srv/readable\"",
+        ),
+        (
+            "[job.b]\nkind = \"export\"\nsources = [\"db\"]\nrepositories = [\"local\"]\nto = \"x\"\nlayout = \"monthly\"",
+            "6:10: job.b.layout: there is no layout \"monthly\"; it is one of year/month, year, year/month/day, flat",
+        ),
+        (
+            "[job.b]\nkind = \"export\"\nsources = [\"db\"]\nrepositories = [\"local\"]\nto = \"x\"\nkeep = \"forever\"",
+            "6:1: unknown key \"keep\" in [job.b]; did you mean \"kind\"?",
+        ),
+        (
             "[job.b]\nsources = [\"db\"]\nrepositories = [\"local\", \"local\"]",
             "3:16: job.b.repositories names \"local\" twice",
         ),

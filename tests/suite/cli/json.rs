@@ -119,6 +119,7 @@ fn every_line_fits_the_schema_and_the_summary_is_last() {
             0,
         ),
         (&["drill", "latest", "--source", "app.db"], 0),
+        (&["export", "--target", "readable"], 0),
         (
             &[
                 "restore",

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod daemon;
+mod export;
 mod monitoring;
 mod runs;
 mod schedule;

@@ -171,9 +171,11 @@ pub fn last(records: &Records, name: &TaskName) -> Last {
 
 /// What no two tasks use at once. Drills need room and the disk: one at a time.
 fn uses(configuration: &Configuration, job: &Job, kind: Kind) -> BTreeSet<String> {
-    match kind {
-        Kind::Drill => BTreeSet::from(["drill".to_owned()]),
-        Kind::Run => {
+    match (kind, &job.export) {
+        (Kind::Drill, _) => BTreeSet::from(["drill".to_owned()]),
+        // It reads from repositories; two of them may write to one directory.
+        (Kind::Run, Some(plan)) => BTreeSet::from([format!("export:{}", plan.to.display())]),
+        (Kind::Run, None) => {
             let sources = identities(configuration, job).into_iter();
             sources.map(|(_, identity)| identity).collect()
         }

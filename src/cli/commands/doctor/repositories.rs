@@ -386,6 +386,11 @@ fn look_at_rights(
             format!("job {job_name} saves, and this credential may not"),
             "give it another key: icecore key add --capability write-only",
         ),
+        (JobKind::Export, _) if !may(Need::Read) => looked.failed(
+            "rights",
+            format!("job {job_name} writes readable files, and this credential may not read"),
+            "give it another key: icecore key add --capability reader",
+        ),
         (_, true) if !may(Need::Maintain) => looked.failed(
             "rights",
             format!("job {job_name} has keep rules, and this credential may not delete"),

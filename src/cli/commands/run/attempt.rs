@@ -4,7 +4,7 @@ use crate::archiver::{Parent, Taken};
 use crate::check::{CheckOptions, ReadData};
 use crate::cli::commands::check::{are_whole, check_and_prove};
 use crate::cli::commands::run::space::{self, Space};
-use crate::cli::commands::run::{Records, Run, captures, copies, maintain, sources};
+use crate::cli::commands::run::{Records, Run, captures, copies, export, maintain, sources};
 use crate::cli::commands::snapshot::capture::{
     Captured, Common, capture, host_name, warn_same_disk,
 };
@@ -35,6 +35,8 @@ pub struct Done {
     set: Option<String>,
     snapshots: Vec<String>,
     forgotten: u64,
+    /// Snapshots that are there as readable files.
+    exported: u64,
     /// What is not as it should be, a sentence each.
     problems: Vec<String>,
     /// What was warned about and does not count as a failure.
@@ -42,7 +44,7 @@ pub struct Done {
 }
 
 impl Done {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             exit: Exit::Done,
             sources: BTreeMap::new(),
@@ -50,6 +52,7 @@ impl Done {
             set: None,
             snapshots: Vec::new(),
             forgotten: 0,
+            exported: 0,
             problems: Vec::new(),
             warnings: Vec::new(),
         }
@@ -73,13 +76,19 @@ impl Done {
             "set_id": self.set,
             "snapshots": self.snapshots,
             "forgotten": self.forgotten,
+            "exported": self.exported,
             "problems": self.problems,
             "warnings": self.warnings,
         })
     }
 
+    /// Counts snapshots that are there as readable files.
+    pub(super) fn export(&mut self, snapshots: u64) {
+        self.exported += snapshots;
+    }
+
     /// A failure of a part, with the exit code it leads to.
-    fn fail(&mut self, exit: Exit, problem: String) {
+    pub(super) fn fail(&mut self, exit: Exit, problem: String) {
         self.exit = super::worse(self.exit, exit);
         self.problems.push(problem);
     }
@@ -102,6 +111,9 @@ pub(super) fn attempt(
     name: &str,
     job: &Job,
 ) -> CommandResult<Done> {
+    if let Some(plan) = &job.export {
+        return export::attempt(run, limited, (name, job), plan);
+    }
     let mut done = Done::new();
     let opened = open_all(run, limited, job, &mut done)?;
     for opened in &opened {

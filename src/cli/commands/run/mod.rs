@@ -2,6 +2,7 @@
 
 mod attempt;
 mod copies;
+mod export;
 mod maintain;
 mod record;
 mod sources;
@@ -26,6 +27,7 @@ use crate::store::Pacing;
 use attempt::{Done, attempt};
 use clap::Args;
 pub use maintain::own;
+pub use export::last_export;
 use record::prefix;
 pub use record::{LATE_MAX, Ran, Records};
 use serde_json::{Value, json};
@@ -83,7 +85,7 @@ pub fn run(invocation: &Invocation, arguments: &RunArguments) -> CommandResult<R
         let job = configuration.job(&name)?;
         if arguments.date.is_some() && !captures(job) {
             return Err(CommandError::usage(format!(
-                "job {name} looks after repositories and takes no snapshots: it has no date"
+                "job {name} takes no snapshots: it has no date"
             ))
             .hint("leave --date out, or the job"));
         }
@@ -211,6 +213,9 @@ impl Run<'_> {
     /// The job and its sources, for this run alone.
     fn claim(&self, records: &Records, name: &str, job: &Job) -> CommandResult<Vec<Claim>> {
         let mut claims = vec![records.claim(name)?];
+        if job.kind == JobKind::Export {
+            return Ok(claims);
+        }
         claims.extend(records.claim_sources(&identities(self.configuration, job))?);
         Ok(claims)
     }

@@ -124,7 +124,7 @@ fn cron_job(plan: &Plan<'_>, item: &Item<'_>, cron: &str, name: &str) -> Command
 }
 
 /// What is mounted: the configuration, secrets, the cache, and the directories of sources (written to
-/// only beside databases) and repositories.
+/// only beside databases), repositories and readable files.
 fn volumes(plan: &Plan<'_>, item: &Item<'_>, name: &str) -> CommandResult<(Value, Value)> {
     let mut mounts = vec![
         json!({ "name": "config", "mountPath": CONFIGURATION, "readOnly": true }),
@@ -159,7 +159,16 @@ fn directories(plan: &Plan<'_>, item: &Item<'_>) -> CommandResult<BTreeMap<PathB
         let known = found.entry(path).or_insert(read_only);
         *known = *known && read_only;
     };
-    for name in &item.job.sources {
+    if let Some(plan) = &item.job.export {
+        add(configuration.resolved(&plan.to), false);
+    }
+    // A job that exports reads repositories, not sources.
+    for name in item
+        .job
+        .sources
+        .iter()
+        .filter(|_| item.job.export.is_none())
+    {
         match config.sources.get(name).map(|source| &source.kind) {
             Some(SourceKind::Sqlite { path, .. }) => {
                 let path = configuration.resolved(path);

@@ -182,7 +182,8 @@ fn hardening(plan: &Plan<'_>, items: &[&Item<'_>]) -> CommandResult<String> {
     Ok(text)
 }
 
-/// What jobs write to: repositories, the cache, metrics, and beside the databases they read.
+/// What jobs write to: repositories, the cache, metrics, readable files, and beside the databases they
+/// read.
 fn written(
     configuration: &Configuration,
     cache: &Path,
@@ -202,6 +203,10 @@ fn written(
             if let Some(Place::Directory(directory)) = place {
                 paths.insert(directory);
             }
+        }
+        if let Some(plan) = &item.job.export {
+            paths.insert(configuration.resolved(&plan.to));
+            continue;
         }
         for path in sources(configuration, item) {
             match path {

@@ -1,7 +1,7 @@
 //! What `status` judges: read from the repositories, the configuration, and this host's records.
 
 use crate::cli::commands::config::zone_of;
-use crate::cli::commands::run::{LATE_MAX, Records, Space, identities};
+use crate::cli::commands::run::{LATE_MAX, Records, Space, identities, last_export};
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandResult, ErrorKind};
 use crate::cli::invocation::{Invocation, OpenRepository};
@@ -17,6 +17,7 @@ use crate::selector::{Summary, is_own};
 use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How old the newest snapshot may be where nothing says more.
@@ -48,6 +49,18 @@ pub struct Gathered {
     pub repositories: Vec<RepositoryFacts>,
     /// The repositories that hold a source's newest snapshot, or one as new.
     pub copies: BTreeMap<String, Vec<String>>,
+    /// What lies in readable files, outside of all repositories.
+    pub plaintext: Vec<Plaintext>,
+}
+
+/// What a job that exports writes, as far as this host knows.
+pub struct Plaintext {
+    /// The job.
+    pub job: String,
+    /// The directory.
+    pub to: PathBuf,
+    /// When it wrote last.
+    pub last: Option<Timestamp>,
 }
 
 /// The visible snapshots of one repository, their sizes, and what was proven of them.
@@ -106,6 +119,7 @@ fn of_repository(
         jobs: Vec::new(),
         repositories: vec![facts],
         copies: BTreeMap::new(),
+        plaintext: Vec::new(),
     })
 }
 
@@ -144,11 +158,18 @@ fn of_jobs(
     }
     let now = invocation.now();
     let records = Records::open(invocation, configuration)?;
-    let (mut sources, mut jobs) = (Vec::new(), Vec::new());
+    let (mut sources, mut jobs, mut plaintext) = (Vec::new(), Vec::new(), Vec::new());
     let mut copies: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (job_name, job) in &config.jobs {
         let zone = zone_of(invocation, config, job);
         jobs.push(of_job(&records, job_name, job, &zone, now));
+        if let Some(plan) = &job.export {
+            plaintext.push(Plaintext {
+                job: job_name.clone(),
+                to: configuration.resolved(&plan.to),
+                last: last_export(&records, job_name).map(|last| Timestamp(last.finished)),
+            });
+        }
         if job.kind != JobKind::Backup {
             continue;
         }
@@ -189,6 +210,7 @@ fn of_jobs(
         jobs,
         repositories,
         copies,
+        plaintext,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::env::Timestamp;
 use crate::status::{Finding, Level, SourceFacts, judge};
 use crate::units::{elapsed, parse_duration};
 use clap::Args;
-use gather::Gathered;
+use gather::{Gathered, Plaintext};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -70,6 +70,7 @@ pub fn run(invocation: &Invocation, arguments: &StatusArguments) -> CommandResul
     Ok(Report::with(json!({
         "state": state(worst),
         "findings": findings.iter().map(describe).collect::<Vec<_>>(),
+        "exports": gathered.plaintext.iter().map(plaintext_fields).collect::<Vec<_>>(),
         "sources": gathered.sources.iter().map(|source| fields(source, &gathered, now)).collect::<Vec<_>>(),
     }))
     .exit(exit))
@@ -100,6 +101,14 @@ fn fields(source: &SourceFacts, gathered: &Gathered, now: Timestamp) -> Value {
         "drill": source.drill.map(|(tried, _)| tried.to_rfc3339()),
         "rto_seconds": source.drill.map(|(_, took)| took.as_secs_f64()),
         "copies": gathered.copies.get(&source.name),
+    })
+}
+
+fn plaintext_fields(plaintext: &Plaintext) -> Value {
+    json!({
+        "job": plaintext.job,
+        "to": plaintext.to.to_string_lossy(),
+        "last": plaintext.last.map(Timestamp::to_rfc3339),
     })
 }
 
@@ -178,6 +187,18 @@ fn show(invocation: &Invocation, gathered: &Gathered, findings: &[Finding], exit
     }
     for line in text::table(&rows, &[]) {
         output.line(&line);
+    }
+    for plaintext in &gathered.plaintext {
+        let last = plaintext.last;
+        output.line(&format!(
+            "  PLAINTEXT  job {} writes readable files to {}, {}",
+            text::line(&plaintext.job),
+            plaintext.to.display(),
+            last.map_or_else(
+                || "none yet".to_owned(),
+                |last| format!("the last {}", text::moment(last, now, zone))
+            ),
+        ));
     }
     for finding in findings {
         output.line(&format!("✗ {}", text::line(&finding.to_string())));
