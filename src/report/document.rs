@@ -27,7 +27,7 @@ pub fn document(facts: &Facts, readiness: &Readiness) -> Vec<Block> {
     sources(facts, &mut blocks);
     calendar(facts, &mut blocks);
     retention(facts, &mut blocks);
-    let chapters: [(&str, &[Activity], &str); 6] = [
+    let chapters: [(&str, &[Activity], &str); 7] = [
         (
             "Verification",
             &[Activity::Check],
@@ -39,6 +39,11 @@ pub fn document(facts: &Facts, readiness: &Readiness) -> Vec<Block> {
             "No restore was tried in the month.",
         ),
         ("Restores", &[Activity::Restore], "Nothing was restored."),
+        (
+            "Readable files",
+            &[Activity::Export],
+            "Nothing was exported as plaintext.",
+        ),
         (
             "Deletions",
             &[Activity::Forget, Activity::Prune],

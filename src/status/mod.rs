@@ -235,7 +235,8 @@ pub fn is_judged(
     let is_away = named.any(|one| one.unreachable.is_some());
     let mut named = sources.iter().filter(|one| one.name == subject);
     let is_partial = named.any(|one| one.is_partial);
-    !is_away && !(is_partial && OF_NEWEST.contains(&state))
+    let says_nothing = is_away || is_partial && OF_NEWEST.contains(&state);
+    !says_nothing
 }
 
 fn judge_source(source: &SourceFacts, now: Timestamp, findings: &mut Findings) {

@@ -1,6 +1,6 @@
 //! The small key-value caches beside the index. They may forget anything at any time.
 
-use crate::repository::index::engine::{Change, Family};
+use crate::repository::index::engine::{Change, Family, Visit};
 use crate::repository::index::{Cache, Index};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -33,12 +33,7 @@ impl Index {
 
     /// Visits the entries whose keys begin with `prefix`, those of one shelf before the other's; one
     /// that is in both comes twice, the one to believe first. Ends early where one cannot be read.
-    pub fn cache_visit(
-        &self,
-        cache: Cache,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) {
+    pub fn cache_visit(&self, cache: Cache, prefix: &[u8], visit: Visit<'_>) {
         let mut flow = ControlFlow::Continue(());
         for shelf in self.shelves() {
             let engine = shelf.engine();

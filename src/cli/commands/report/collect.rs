@@ -22,10 +22,11 @@ use crate::stats::Sample;
 use std::collections::{BTreeMap, HashSet};
 
 /// What was done by people and jobs, and belongs into a report as a line of its own.
-const ACTS: [Activity; 8] = [
+const ACTS: [Activity; 9] = [
     Activity::Check,
     Activity::Drill,
     Activity::Restore,
+    Activity::Export,
     Activity::Forget,
     Activity::Prune,
     Activity::Key,
