@@ -10,7 +10,7 @@ use crate::format::snapshot::Totals;
 use crate::id::{DomainTag, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repository::{CredentialKind, Repository, Snapshot};
-use crate::selector::{CONFIG_SCHEME, Filters, Summary};
+use crate::selector::{Filters, Summary, is_own};
 use crate::stats::Sample;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -172,16 +172,15 @@ impl SnapshotSet {
         })
     }
 
-    /// The figures of those visible ones that pass the filters. Configurations are left out: what they
-    /// take is not worth a line.
+    /// The figures of those visible ones that pass the filters. What icecore keeps for itself is left out: what
+    /// it takes is not worth a line.
     pub fn samples(&self, filters: &Filters, invocation: &Invocation) -> Vec<Sample> {
         let now = invocation.now();
         let chosen = filters.select(&self.summaries, now, &invocation.zone);
         let chosen: HashSet<SnapshotId> = chosen.iter().map(|summary| summary.id).collect();
         let all = self.summaries.iter().zip(&self.snapshots);
-        let shown = all.filter(|(summary, _)| {
-            chosen.contains(&summary.id) && !summary.source.starts_with(CONFIG_SCHEME)
-        });
+        let shown =
+            all.filter(|(summary, _)| chosen.contains(&summary.id) && !is_own(&summary.source));
         let samples = shown.map(|(summary, snapshot)| {
             let totals = &snapshot.label.totals;
             Sample {

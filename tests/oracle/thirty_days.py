@@ -44,13 +44,13 @@ class Days:
         refuses = kind == "store-refuses" and job == "nightly"
         lost = ["db"] if kind == "source-down" else []
         for source in SOURCES[job]:
-            # What is not there is not begun, and nothing is written where nothing is.
-            if source in lost or gone:
+            # Nothing is written where nothing is; what cannot be looked at is a failure that is told.
+            if gone:
                 continue
             first = PLACES[job][0]
-            ended = "error" if refuses else "success"
+            ended = "error" if refuses or source in lost else "success"
             self.audit.append(f"{first} {at.date()} {FILES[source]} {ended}")
-            if not refuses:
+            if ended == "success":
                 for place in PLACES[job]:
                     self.taken.setdefault((place, source), []).append(at)
         self.last[job] = at

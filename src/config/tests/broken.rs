@@ -195,7 +195,7 @@ fn golden_messages() {
         ),
         (
             "[job.b]\nkind = \"export\"\nsources = [\"db\"]\nrepositories = [\"local\"]\nto = \"x\"\nkeep = \"forever\"",
-            "6:1: unknown key \"keep\" in [job.b]; did you mean \"kind\"?",
+            "6:1: unknown key \"keep\" in [job.b]; it is one of enabled, kind, layout, repositories, retry, schedule, sources, timeout, timezone, to",
         ),
         (
             "[job.b]\nsources = [\"db\"]\nrepositories = [\"local\", \"local\"]",

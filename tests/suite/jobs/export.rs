@@ -56,6 +56,7 @@ fn a_job_writes_readable_files_once_and_says_so() {
         .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
         .unwrap();
     assert_eq!(rows, 100);
+    connection.close().unwrap();
     assert_eq!(world.mode("readable/2026/11"), 0o700);
 
     // What somebody changed there is his: it is neither replaced nor written a second time.
@@ -118,7 +119,7 @@ fn by_hand_with_another_layout_and_refusals() {
     );
     assert!(files(&world, "flat")[0].starts_with("srv-2026-11-03-"));
     let told = world.run(&[&export[..], &["day", "--layout", "year/month/day"]].concat());
-    assert!(told.expect(0).stderr.contains("is plaintext"));
+    assert!(told.expect(0).stdout.contains("is plaintext"));
     assert!(files(&world, "day")[0].starts_with("2026/11/03/srv-"));
     // Several things at the top of one snapshot stay together.
     world.write("one.txt", "1");

@@ -11,7 +11,7 @@ use crate::config::Job;
 use crate::env::Timestamp;
 use crate::event::{Activity, Status};
 use crate::report::{Month, Source, Taken, days};
-use crate::selector::CONFIG_SCHEME;
+use crate::selector::is_own;
 use crate::stats::{Figures, Sample, pace};
 use crate::units::DAY_SECONDS;
 use jiff::tz::TimeZone;
@@ -110,9 +110,7 @@ fn of_jobs(configuration: &Configuration) -> Vec<Wanted<'_>> {
 fn of_repositories(collected: &[Collected]) -> Vec<Wanted<'_>> {
     let samples = collected.iter().flat_map(|one| &one.samples);
     let identities: BTreeSet<&String> = samples.map(|sample| &sample.source).collect();
-    let sources = identities
-        .into_iter()
-        .filter(|name| !name.starts_with(CONFIG_SCHEME));
+    let sources = identities.into_iter().filter(|name| !is_own(name));
     let wanted = sources.map(|identity| Wanted {
         name: text::short_source(identity),
         identity: identity.clone(),
