@@ -9,18 +9,16 @@ use std::collections::BTreeMap;
 pub(super) fn check(config: &Config, file: &Table<'_, '_>) {
     same_repositories(config, file);
     prices(config, file);
+    // Those with a mistake of their own too: that one is told, and not once more by each job.
+    let names = |kind| -> BTreeMap<String, _> { tables_of(file, kind).into_iter().collect() };
+    let (sources, repositories) = (names("source"), names("repository"));
     for (name, value) in tables_of(file, "job") {
         let Some(job) = config.jobs.get(&name) else {
             continue;
         };
-        named(&value, "sources", "source", &job.sources, &config.sources);
-        named(
-            &value,
-            "repositories",
-            "repository",
-            &job.repositories,
-            &config.repositories,
-        );
+        named(&value, "sources", "source", &job.sources, &sources);
+        let own = &job.repositories;
+        named(&value, "repositories", "repository", own, &repositories);
         pruners(&value, job, config);
         drills(&value, job);
         restores(&value, job);

@@ -186,6 +186,10 @@ fn golden_messages() {
             "1:6: job.b.repositories is missing; write repositories = [\"local\"]",
         ),
         (
+            "[repository.bad]\nurl = \"/tmp/x\"\n[job.c]\nsources = [\"db\"]\nrepositories = [\"bad\"]",
+            "2:7: repository.bad.url: what lies in /tmp/ is gone after a restart or sooner; choose a place that lasts, best on another disk",
+        ),
+        (
             "[job.b]\nkind = \"export\"\nsources = [\"db\"]\nrepositories = [\"local\"]",
             "1:6: job.b.to is missing; write to = \"/srv/readable\"",
         ),

@@ -20,6 +20,12 @@ fn files(world: &TestEnvironment, directory: &str) -> Vec<String> {
 #[test]
 fn a_job_writes_readable_files_once_and_says_so() {
     let world = world(JOB);
+    let checked = world.run(&["config", "check"]).stdout;
+    assert!(
+        checked.contains("job.readable: writes plaintext to readable"),
+        "{checked}"
+    );
+    assert!(!checked.contains("job.readable: no keep"), "{checked}");
     let empty = world.run(&["run", "readable"]).expect(2);
     assert!(
         empty.stderr.contains("no good snapshot"),

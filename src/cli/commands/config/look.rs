@@ -30,11 +30,19 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
                  fails"
             ));
         }
-        if !config.jobs.values().any(|job| job.sources.contains(name)) {
+        let mut saving = config.jobs.values().filter(|job| job.export.is_none());
+        if !saving.any(|job| job.sources.contains(name)) {
             remarks.push(format!("source.{name}: no job captures it"));
         }
     }
     for (name, job) in &config.jobs {
+        if let Some(plan) = &job.export {
+            let to = plan.to.display();
+            remarks.push(format!(
+                "job.{name}: writes plaintext to {to}, readable without a key"
+            ));
+            continue;
+        }
         if job.keep.is_none() {
             remarks.push(format!("job.{name}: no keep: nothing is ever forgotten"));
         }
@@ -61,7 +69,8 @@ fn remarks(configuration: &Configuration) -> Vec<String> {
 fn has_one_copy(config: &Config, job: &Job) -> bool {
     job.sources.iter().any(|source| {
         let jobs = config.jobs.values();
-        let capturing = jobs.filter(|other| other.sources.contains(source));
+        let saving = jobs.filter(|other| other.export.is_none());
+        let capturing = saving.filter(|other| other.sources.contains(source));
         let places: BTreeSet<&String> = capturing.flat_map(|one| &one.repositories).collect();
         places.len() < 2
     })
