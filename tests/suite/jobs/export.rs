@@ -20,7 +20,7 @@ fn files(world: &TestEnvironment, directory: &str) -> Vec<String> {
 #[test]
 fn a_job_writes_readable_files_once_and_says_so() {
     let world = world(JOB);
-    let checked = world.run(&["config", "check"]).stdout;
+    let checked = world.run(&["config", "check"]).stderr;
     assert!(
         checked.contains("job.readable: writes plaintext to readable"),
         "{checked}"
@@ -130,10 +130,10 @@ fn by_hand_with_another_layout_and_refusals() {
     // Several things at the top of one snapshot stay together.
     world.write("one.txt", "1");
     world.write("two.txt", "2");
-    world.run(&["snapshot", "one.txt", "two.txt"]).expect(0);
-    let both = [
-        "export", "latest", "--source", "one.txt", "--target", "both", "--layout", "flat",
-    ];
+    let taken = ["snapshot", "one.txt", "two.txt", "--json"];
+    let taken = world.run(&taken).expect(0).summary();
+    let id = taken["snapshot_id"].as_str().unwrap();
+    let both = ["export", id, "--target", "both", "--layout", "flat"];
     world.run(&both).expect(0);
     let both = files(&world, "both");
     assert!(

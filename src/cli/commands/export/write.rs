@@ -85,8 +85,10 @@ fn marked(name: &OsStr, is_directory: bool, mark: &str) -> OsString {
 fn real(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     let there = absolute.ancestors().find_map(|ancestor| {
-        let real = fs::canonicalize(ancestor).ok()?;
-        Some(real.join(absolute.strip_prefix(ancestor).ok()?))
+        let mut real = fs::canonicalize(ancestor).ok()?;
+        // Component by component: an empty rest would leave a slash at the end.
+        real.extend(absolute.strip_prefix(ancestor).ok()?);
+        Some(real)
     });
     Ok(there.unwrap_or(absolute))
 }
