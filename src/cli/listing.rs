@@ -12,7 +12,7 @@ use crate::monitor::Monitor;
 use crate::repository::{CredentialKind, Repository, Snapshot};
 use crate::selector::{Filters, Summary, is_own};
 use crate::stats::Sample;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 impl Invocation {
@@ -197,6 +197,28 @@ impl SnapshotSet {
             }
         });
         samples.collect()
+    }
+
+    /// The newest visible snapshot of each source that has no flaw and is wanted.
+    pub fn newest_good(
+        &self,
+        now: Timestamp,
+        is_wanted: &dyn Fn(&Summary) -> bool,
+    ) -> BTreeMap<&str, &Snapshot> {
+        let mut newest: BTreeMap<&str, (_, &Snapshot)> = BTreeMap::new();
+        let all = self.summaries.iter().zip(&self.snapshots);
+        let good = all.filter(|(summary, _)| !summary.hidden && summary.flaw().is_none());
+        for (summary, snapshot) in good.filter(|(summary, _)| is_wanted(summary)) {
+            let taken = (summary.effective_time(now), summary.id);
+            let known = newest.entry(&summary.source).or_insert((taken, snapshot));
+            if known.0 < taken {
+                *known = (taken, snapshot);
+            }
+        }
+        let newest = newest.into_iter();
+        newest
+            .map(|(source, (_, snapshot))| (source, snapshot))
+            .collect()
     }
 
     /// The strongest proof of a snapshot.

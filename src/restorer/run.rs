@@ -64,6 +64,16 @@ pub struct Selection<'f> {
     pub wanted: &'f Wanted<'f>,
 }
 
+impl Selection<'_> {
+    /// All of a snapshot.
+    pub fn all() -> Self {
+        Self {
+            path: Vec::new(),
+            wanted: &|_, _| true,
+        }
+    }
+}
+
 /// What a restore did.
 #[derive(Debug, Default)]
 pub struct Restored {

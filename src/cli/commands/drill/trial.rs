@@ -129,14 +129,16 @@ fn bring_back(
         verify: true,
         ..RestoreOptions::default()
     };
-    let selection = Selection {
-        path: Vec::new(),
-        wanted: &|_, _| true,
-    };
     let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
     let snapshot = attempt.snapshot;
     Ok(restore(
-        &reader, snapshot, &selection, target, &options, ui, cancel,
+        &reader,
+        snapshot,
+        &Selection::all(),
+        target,
+        &options,
+        ui,
+        cancel,
     )?)
 }
 

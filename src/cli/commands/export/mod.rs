@@ -13,12 +13,13 @@ use crate::cli::listing::SnapshotSet;
 use crate::cli::output::Report;
 use crate::cli::text;
 use crate::config::Layout;
+use crate::id::SnapshotId;
 use crate::repository::{Need, Reader, Snapshot};
 use crate::selector::{Selector, is_own};
 use crate::units::bytes;
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 pub use write::Exported;
 use write::Exporter;
@@ -56,7 +57,7 @@ pub enum Wanted<'w> {
     One(&'w Selector, &'w SelectionArguments),
     /// The newest good one of each source that passes.
     Newest(&'w SelectionArguments),
-    /// The newest good one of each of these sources: identity, name.
+    /// The newest good one of each of these sources: name, identity.
     Of(&'w [(String, String)]),
 }
 
@@ -67,7 +68,11 @@ pub fn run(invocation: &Invocation, arguments: &ExportArguments) -> CommandResul
         None => Wanted::Newest(&arguments.selection),
     };
     let to = (arguments.target.as_path(), arguments.layout);
-    let exported = export(invocation, &wanted, to, arguments.dry_run)?;
+    let mut exported = Vec::new();
+    export(invocation, &wanted, to, arguments.dry_run, &mut |one| {
+        exported.push(one?);
+        Ok(())
+    })?;
     Ok(Report::with(summary(&exported, arguments.dry_run)))
 }
 
@@ -83,17 +88,28 @@ fn summary(exported: &[Exported], dry_run: bool) -> serde_json::Value {
     })
 }
 
-/// Exports what is wanted of the repository to a directory. What is there already is left alone.
+/// Hears of each snapshot what came of it; an error of its own ends the export.
+pub type Heard<'h> = &'h mut dyn FnMut(CommandResult<Exported>) -> CommandResult<()>;
+
+/// Exports what is wanted of the repository to a directory. What is there already is left alone. Of a
+/// dry run nothing is heard but what cannot be had.
 pub fn export(
     invocation: &Invocation,
     wanted: &Wanted<'_>,
     (target, layout): (&Path, Layout),
     dry_run: bool,
-) -> CommandResult<Vec<Exported>> {
+    heard: Heard<'_>,
+) -> CommandResult<()> {
     let copies = invocation.open_copies(Some(Need::Read), "export")?;
     let open = &copies.first;
     let set = invocation.list_snapshots(&open.repository)?;
-    let snapshots = chosen(invocation, &set, wanted)?;
+    let mut snapshots = Vec::new();
+    for snapshot in chosen(invocation, &set, wanted)? {
+        match snapshot {
+            Ok(snapshot) => snapshots.push(snapshot),
+            Err(error) => heard(Err(error))?,
+        }
+    }
     if dry_run {
         for snapshot in &snapshots {
             let place = write::directory(target, layout, snapshot, &invocation.zone);
@@ -105,7 +121,9 @@ pub fn export(
                 place.display(),
             ));
         }
-        return Ok(Vec::new());
+    }
+    if dry_run || snapshots.is_empty() {
+        return Ok(());
     }
     let index = invocation.open_index(&open.repository)?;
     let others = copies.other_readers();
@@ -114,19 +132,22 @@ pub fn export(
     let reader = reader;
     reader.follow_all(snapshots.iter().map(|one| one.id).collect());
     let exporter = Exporter::open(invocation, open, &reader, target, layout)?;
-    let mut exported = Vec::new();
+    let mut is_new = false;
     for snapshot in snapshots {
-        let one = exporter.export(snapshot)?;
-        tell(invocation, &one);
-        exported.push(one);
+        let exported = exporter.export(snapshot);
+        if let Ok(one) = &exported {
+            tell(invocation, one);
+            is_new |= !one.was_there;
+        }
+        heard(exported)?;
     }
-    if exported.iter().any(|one| !one.was_there) {
+    if is_new {
         invocation.output.remark(&format!(
             "What was exported is plaintext: whoever may read {} reads it",
             exporter.target().display()
         ));
     }
-    Ok(exported)
+    Ok(())
 }
 
 fn tell(invocation: &Invocation, one: &Exported) {
@@ -147,64 +168,36 @@ fn chosen<'s>(
     invocation: &Invocation,
     set: &'s SnapshotSet,
     wanted: &Wanted<'_>,
-) -> CommandResult<Vec<&'s Snapshot>> {
+) -> CommandResult<Vec<CommandResult<&'s Snapshot>>> {
     let none = || {
         CommandError::usage("there is no good snapshot to export").hint(
             "icecore snapshots shows what there is; name one by its id to export it all the same",
         )
     };
+    let now = invocation.now();
     match wanted {
-        Wanted::One(selector, selection) => Ok(vec![
-            invocation.resolve(set, selector, selection, "export")?,
-        ]),
+        Wanted::One(selector, selection) => {
+            Ok(vec![invocation.resolve(set, selector, selection, "export")])
+        }
         Wanted::Newest(selection) => {
-            let passing = set.select(selection, invocation);
-            let newest = newest(invocation, set, |snapshot| {
-                !is_own(&snapshot.label.source) && passing.iter().any(|one| one.id == snapshot.id)
+            let filters = selection.filters();
+            let passing = filters.select(set.summaries(), now, &invocation.zone);
+            let passing: HashSet<SnapshotId> = passing.iter().map(|one| one.id).collect();
+            let newest = set.newest_good(now, &|summary| {
+                !is_own(&summary.source) && passing.contains(&summary.id)
             });
             match newest.is_empty() {
                 true => Err(none()),
-                false => Ok(newest.into_values().collect()),
+                false => Ok(newest.into_values().map(Ok).collect()),
             }
         }
         Wanted::Of(sources) => {
-            let newest = newest(invocation, set, |snapshot| {
-                sources
-                    .iter()
-                    .any(|(identity, _)| *identity == snapshot.label.source)
-            });
-            let each = sources.iter().map(|(identity, name)| {
+            let newest = set.newest_good(now, &|_| true);
+            let each = sources.iter().map(|(name, identity)| {
                 let found = newest.get(identity.as_str()).copied();
                 found.ok_or_else(|| none().within(&format!("source {name}")))
             });
-            each.collect()
+            Ok(each.collect())
         }
     }
-}
-
-/// The newest good snapshot of each source.
-fn newest<'s>(
-    invocation: &Invocation,
-    set: &'s SnapshotSet,
-    is_wanted: impl Fn(&Snapshot) -> bool,
-) -> BTreeMap<&'s str, &'s Snapshot> {
-    let now = invocation.now();
-    let mut newest: BTreeMap<&str, (_, &Snapshot)> = BTreeMap::new();
-    for (summary, ..) in set
-        .visible()
-        .filter(|(summary, ..)| summary.flaw().is_none())
-    {
-        let Ok(snapshot) = set.by_id(summary) else {
-            continue;
-        };
-        let taken = (summary.effective_time(now), summary.id);
-        let known = newest.get(snapshot.label.source.as_str());
-        if is_wanted(snapshot) && known.is_none_or(|(before, _)| *before < taken) {
-            newest.insert(&snapshot.label.source, (taken, snapshot));
-        }
-    }
-    let newest = newest.into_iter();
-    newest
-        .map(|(source, (_, snapshot))| (source, snapshot))
-        .collect()
 }

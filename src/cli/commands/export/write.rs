@@ -207,15 +207,11 @@ impl<'a> Exporter<'a> {
             verify: true,
             ..RestoreOptions::default()
         };
-        let selection = Selection {
-            path: Vec::new(),
-            wanted: &|_, _| true,
-        };
         let (ui, cancel) = (&*invocation.ui, &invocation.cancel);
         let restored = restore(
             self.reader,
             snapshot,
-            &selection,
+            &Selection::all(),
             work,
             &options,
             ui,

@@ -3,6 +3,7 @@
 use super::Stretch;
 use crate::cli::commands::config::zone_of;
 use crate::cli::commands::run::{Space, identities, own};
+use crate::cli::commands::status::gather::keys_drawn;
 use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::history::{Happened, History};
@@ -13,7 +14,6 @@ use crate::cli::text;
 use crate::event::{Activity, Phase};
 use crate::id::SnapshotId;
 use crate::report::{Act, Repository, Retention};
-use crate::repository::Need;
 use crate::retention::{
     Candidate, ForgetReason, GroupBy, GroupPlan, KeepReason, Policy, Verdict, plan,
 };
@@ -63,10 +63,6 @@ pub fn collect(
     ui.clear();
     let (verified, entries) = read?;
     let history = History::of(entries, from, until);
-    let keys_drawn = match repository.access().check_allowed(Need::Administer, "") {
-        Ok(()) => repository.keys_drawn().ok().map(|drawn| drawn.since),
-        Err(_) => None,
-    };
     let everything = Filters {
         visibility: Visibility::All,
         ..Filters::default()
@@ -80,7 +76,7 @@ pub fn collect(
             snapshots: set.visible().count() as u64,
             bytes: Space::look(open)?.bytes,
             damaged: set.damaged as u64,
-            keys_drawn,
+            keys_drawn: keys_drawn(repository),
             records: verified.records,
             chains: verified.chains,
             faults: faults.map(|fault| text::line(&fault.to_string())).collect(),

@@ -3,7 +3,6 @@
 use crate::cli::commands::export::{Exported, Wanted, export};
 use crate::cli::commands::run::attempt::Done;
 use crate::cli::commands::run::{Records, Run, identities};
-use crate::cli::configuration::Configuration;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::exit_code::Exit;
 use crate::cli::invocation::Invocation;
@@ -43,14 +42,15 @@ pub(super) fn attempt(
     let mut done = Done::new();
     let mut first_error = None;
     let mut written: Option<Exported> = None;
-    // One by one: a source of which there is nothing good does not stop the others.
-    for source in sources(run.configuration, job) {
-        let wanted = Wanted::Of(std::slice::from_ref(&source));
-        match export(&own, &wanted, (&target, plan.layout), run.dry_run) {
+    let sources = identities(run.configuration, job);
+    let to = (target.as_path(), plan.layout);
+    export(&own, &Wanted::Of(&sources), to, run.dry_run, &mut |one| {
+        match one {
             Ok(exported) => {
-                done.export(exported.len() as u64);
-                written = exported.into_iter().next_back().or(written);
+                done.export(1);
+                written = Some(exported);
             }
+            // A source of which there is nothing good does not stop the others.
             Err(error) => {
                 limited.cancel.check()?;
                 own.ui.error(&error);
@@ -58,7 +58,8 @@ pub(super) fn attempt(
                 first_error.get_or_insert(error);
             }
         }
-    }
+        Ok(())
+    })?;
     if let Some(written) = &written {
         let records = Records::open(limited, run.configuration)?;
         let last = ExportRecord {
@@ -71,10 +72,4 @@ pub(super) fn attempt(
         (Some(error), None) => Err(CommandError::within(&error, "nothing was exported")),
         _ => Ok(done),
     }
-}
-
-/// Identity and name of each source of a job.
-fn sources(configuration: &Configuration, job: &Job) -> Vec<(String, String)> {
-    let named = identities(configuration, job).into_iter();
-    named.map(|(name, identity)| (identity, name)).collect()
 }

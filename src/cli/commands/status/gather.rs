@@ -11,7 +11,7 @@ use crate::cli::text;
 use crate::config::{IfAbsent, Job, JobKind, Verify};
 use crate::env::Timestamp;
 use crate::format::snapshot::Totals;
-use crate::repository::Need;
+use crate::repository::{Need, Repository};
 use crate::schedule::Schedule;
 use crate::selector::{Summary, is_own};
 use crate::status::{JobFacts, LockFacts, Newest, RepositoryFacts, SourceFacts};
@@ -350,6 +350,13 @@ fn missing_days(
     missing
 }
 
+/// When the keys of a repository were drawn, where this credential sees that.
+pub fn keys_drawn(repository: &Repository) -> Option<Timestamp> {
+    let access = repository.access();
+    access.check_allowed(Need::Administer, "").ok()?;
+    Some(repository.keys_drawn().ok()?.since)
+}
+
 fn look(
     invocation: &Invocation,
     name: &str,
@@ -374,10 +381,7 @@ fn look(
         }),
         damaged: set.damaged as u64,
         disk: Space::of_disk(open),
-        keys_drawn: match open.repository.access().check_allowed(Need::Administer, "") {
-            Ok(()) => open.repository.keys_drawn().ok().map(|drawn| drawn.since),
-            Err(_) => None,
-        },
+        keys_drawn: keys_drawn(&open.repository),
         ..RepositoryFacts::default()
     };
     Ok((looked, facts))
